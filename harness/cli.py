@@ -1,0 +1,187 @@
+"""The command line: verbs, exit codes, and one clear line for what the user must change.
+
+Heavy modules are imported by the verb that needs them, so that ``harness --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from harness.errors import BackendError, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EPILOG = """\
+eval and plan take Hydra overrides (key=value); `harness eval -m key=a,b` runs several configurations.
+Exit codes: 0 fine; 1 the measurement says no; 2 something to change, named in one line; 3 the backend failed.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and exit with its code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    options = parser().parse_args(arguments)
+    sys.exit(guarded(lambda: options.verb(options)))
+
+
+def guarded(verb: Callable[[], int]) -> int:
+    """The verb's exit code; the exceptions that cross package borders become a line and a code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return verb()
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BackendError as error:
+        print(
+            f"error: {error}\n       What was answered is kept; the same command goes on from there.", file=sys.stderr
+        )
+        return 3
+    except KeyboardInterrupt:
+        print("\nstopped. Everything answered so far is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough; keep Python from complaining again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verbs and their options."""
+    top = argparse.ArgumentParser(
+        prog="harness",
+        description="Measure language models by published protocols.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def add(name: str, verb: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text)
+        made.set_defaults(verb=verb)
+        return made
+
+    made = add("eval", run_eval, "plan, collect, score, table; resumes an interrupted run of the same name")
+    made.add_argument("-m", "--multirun", action="store_true", help="run every combination of comma-separated values")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides of conf/eval.yaml")
+    made = add("plan", run_plan, "what would be asked: requests, tokens, price, time; asks nothing")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides of conf/eval.yaml")
+    made = add("score", run_score, "score stored responses again, no model")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
+    made = add("table", run_table, "the published table with the measured columns beside it")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
+    made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
+    made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    made = add("list", run_list, "what there is to choose from")
+    made.add_argument("what", nargs="?", choices=["benchmarks", "tasks", "backends", "suites"], default="benchmarks")
+    return top
+
+
+def run_eval(options: argparse.Namespace) -> int:
+    """``harness eval``."""
+    if options.multirun:
+        from harness.multirun import multirun
+
+        return multirun(options.overrides)
+    return eval_once(options.overrides)
+
+
+def eval_once(overrides: Sequence[str]) -> int:
+    """One configuration: run it and show its table."""
+    from harness.config import load
+    from harness.run import evaluate
+
+    config = load(overrides)
+    folder = evaluate(config)
+    _show([folder], config.reference)
+    for name in ("table.md", "table.csv", "scores.json", "receipt.json", "samples"):
+        print(f"wrote {_short(folder / name)}")
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """``harness plan``."""
+    from harness.config import load
+    from harness.estimate import estimate, plan_table
+    from harness.run import prepare
+
+    prepared = prepare(load(options.overrides))
+    rows = estimate(prepared.plan, prepared.backend, prepared.config.run_dir)
+    _console().print(plan_table(rows))
+    for name, reason in prepared.plan.skipped.items():
+        print(f"{name} does not run: {reason}")
+    print(f"plan {prepared.plan.sha256}")
+    return 0
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """``harness score``."""
+    from harness.run import rescore
+
+    for folder in options.runs:
+        rescore(folder)
+        print(f"wrote {_short(folder / 'scores.json')}")
+    return 0
+
+
+def run_table(options: argparse.Namespace) -> int:
+    """``harness table``."""
+    if options.format is None:
+        _show(options.runs, options.reference)
+        return 0
+    from harness.report import load_published, make_table
+    from harness.report.render import render
+    from harness.report.table import read_run
+
+    table = make_table(load_published(), [read_run(folder) for folder in options.runs], options.reference)
+    sys.stdout.write(render(table, options.format))
+    return 0
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """``harness list``."""
+    from harness.listing import listing
+
+    for line in listing(options.what):
+        print(line)
+    return 0
+
+
+def _show(folders: Sequence[Path], reference: str) -> None:
+    from harness.report import load_published, make_table
+    from harness.report.render import notes, terminal
+    from harness.report.table import read_run
+
+    table = make_table(load_published(), [read_run(folder) for folder in folders], reference)
+    console = _console()
+    console.print(terminal(table))
+    for note in notes(table):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # a file or a pipe has no width of its own: keep every column readable
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def _short(path: Path) -> str:
+    """Relative to here where it is below."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,6 @@
+"""Ask once and keep: the store of responses and the collector that fills it."""
+
+from harness.collect.collector import Collected, Totals, collect
+from harness.collect.store import Store
+
+__all__ = ["Collected", "Store", "Totals", "collect"]

@@ -1,0 +1,73 @@
+"""How far the collection is: a live line on a terminal, plain log lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LINE_EVERY = 10.0  # seconds between log lines
+
+
+class Reporter(Protocol):
+    """Is told of every batch."""
+
+    def update(self, done: int, tokens: int, cost: float) -> None:
+        """So many requests are done, with so many tokens and dollars, all counted from the start of this run."""
+
+
+class Live(AbstractContextManager["Live"]):
+    """A progress display on standard error."""
+
+    def __init__(self, total: int, label: str) -> None:
+        self._total = total
+        self._label = label
+        self._start = self._last = time.monotonic()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Live:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[spent]}"),
+                console=Console(stderr=True),
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._label, total=self._total, rate="", spent="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(self, done: int, tokens: int, cost: float) -> None:
+        """See :class:`Reporter`."""
+        now = time.monotonic()
+        passed = max(now - self._start, 1e-9)
+        rate = f"{done / passed:.1f}/s"
+        spent = f"{tokens:,} tokens" + (f", ${cost:.4f}" if cost else "")
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, rate=rate, spent=spent)
+        elif now - self._last >= LINE_EVERY or done == self._total:
+            self._last = now
+            left = (self._total - done) * passed / max(done, 1)
+            print(
+                f"{self._label}: {done}/{self._total} requests, {rate}, {spent}, about {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

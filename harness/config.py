@@ -1,0 +1,285 @@
+"""The configuration: composed by Hydra, checked once at the border, plain frozen values from here on."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.nearest import did_you_mean
+from harness.paths import conf_dir, project_root
+from harness.plan.benchmark import Benchmark
+from harness.plan.data import Source
+from harness.plan.planner import Settings
+from harness.plan.shots import SAMPLERS
+from harness.typed import typed
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+SPEC_KEYS = {"title", "tasks", "shots", "metric", "filter", "average", "choices"}
+
+
+@dataclass
+class _Fewshot:
+    sampler: str = "first_n"
+
+
+@dataclass
+class _Prompt:
+    system: str | None = None
+
+
+@dataclass
+class _Generation:
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+
+@dataclass
+class _Execution:
+    sandbox: str = "auto"
+    workers: int | None = None
+
+
+@dataclass
+class _Run:
+    name: str | None = None
+    dir: str | None = None
+
+
+@dataclass
+class _Table:
+    reference: str = "Qwen2-72B"
+
+
+@dataclass
+class _Suite:
+    name: str = ""
+    benchmarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Data:
+    kind: str = "sample"
+    root: str | None = None
+
+
+@dataclass
+class _Root:
+    """The types of all keys that are not a backend's or a benchmark's own."""
+
+    suite: _Suite = field(default_factory=_Suite)
+    data: _Data = field(default_factory=_Data)
+    benchmarks: list[str] | None = None
+    limit: int | None = None
+    seed: int = 0
+    strict: bool = False
+    shots: dict[str, int] = field(default_factory=dict)
+    fewshot: _Fewshot = field(default_factory=_Fewshot)
+    prompt: _Prompt = field(default_factory=_Prompt)
+    generation: _Generation = field(default_factory=_Generation)
+    execution: _Execution = field(default_factory=_Execution)
+    run: _Run = field(default_factory=_Run)
+    table: _Table = field(default_factory=_Table)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration."""
+
+    benchmarks: tuple[Benchmark, ...]
+    """What runs, in order."""
+    named: bool
+    """Whether the user named the benchmarks (``benchmarks=``) instead of taking a suite."""
+    suite: str
+    """The suite's name, or the named benchmarks joined by ``+``."""
+    backend_kind: str
+    """Which kind of backend answers."""
+    backend: dict[str, Any]
+    """Its options."""
+    source: Source
+    """Where data sets come from."""
+    settings: Settings
+    """What else the plan depends on."""
+    strict: bool
+    """Whether a benchmark that cannot run stops the run."""
+    sandbox: str
+    """How programs are run."""
+    workers: int | None
+    """Programs at once."""
+    run_name: str | None
+    """The run's name, if the user gave one."""
+    run_dir: Path
+    """The folder of all runs."""
+    reference: str
+    """The published column that differences are taken to."""
+    resolved: dict[str, Any]
+    """The composed configuration as plain data, for the receipt."""
+
+
+def load(overrides: Sequence[str]) -> Config:
+    """Compose ``conf/eval.yaml`` with command-line overrides and check it.
+
+    Raises:
+        UserError: an unknown key, group option or benchmark, or a value of the wrong type.
+    """
+    plain = to_plain(compose(overrides))
+    specs = {key: plain.pop(key) for key in list(plain) if isinstance(plain[key], dict) and "tasks" in plain[key]}
+    return check({**plain, "benchmark": specs})
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The composed configuration, unchecked.
+
+    Raises:
+        UserError: Hydra cannot compose it.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if GlobalHydra.instance().is_initialized():
+        GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            composed: DictConfig = hydra_compose("eval", overrides=accepted(overrides))
+            return composed
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explain(str(error), overrides) from error
+
+
+def accepted(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra takes them: ``shots.<benchmark>`` is a key that a user adds."""
+    return [f"++{text}" if text.startswith("shots.") else text for text in overrides]
+
+
+def _explain(message: str, overrides: Sequence[str]) -> UserError:
+    """Hydra's complaint as one line and a remedy."""
+    group = re.search(r"Could not find '([\w/]+)/([^/']+)'", message)
+    if group:
+        folder = conf_dir() / group[1]
+        known = [file.stem for file in folder.glob("*.yaml")] if folder.is_dir() else []
+        return UserError(f"{group[1]} = {group[2]}, which does not exist.", did_you_mean(group[2], known))
+    key = re.search(r"Could not override '([^']+)'", message) or re.search(r"Key '([^']+)' is not in struct", message)
+    if key:
+        return UserError(f"unknown key {key[1]}.", did_you_mean(key[1], known_keys()))
+    first = message.strip().splitlines()[0]
+    return UserError(f"{' '.join(overrides)}: {first}", "Write overrides as key=value, lists as key=[a,b].")
+
+
+def known_keys() -> list[str]:
+    """All keys of the default configuration, dotted."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict) or not node:
+            return [prefix]
+        return [prefix, *(k for key, value in node.items() for k in walk(value, f"{prefix}.{key}"))]
+
+    plain = to_plain(compose([]))
+    return [key for name, value in plain.items() for key in walk(value, name)]
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, interpolations resolved.
+
+    Raises:
+        UserError: an interpolation cannot be resolved.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}", "Set the key that it refers to.") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def check(resolved: dict[str, Any]) -> Config:
+    """The one border: types, names and ranges.
+
+    Args:
+        resolved: the composed configuration as plain data, the benchmarks' specs under ``benchmark`` (as in receipts).
+
+    Raises:
+        UserError: see :func:`load`.
+    """
+    plain = dict(resolved)
+    backend = dict(plain.pop("backend"))
+    kind = str(backend.pop("kind", ""))
+    specs = plain.pop("benchmark")
+    root = typed(_Root, plain)
+    for name in root.shots:
+        if name not in specs and name not in (root.benchmarks or []):
+            raise UserError(f"shots.{name}: no such benchmark.", did_you_mean(name, specs))
+    if root.fewshot.sampler not in SAMPLERS:
+        raise UserError(
+            f"fewshot.sampler = {root.fewshot.sampler}, which is none of {', '.join(SAMPLERS)}.",
+            did_you_mean(root.fewshot.sampler, SAMPLERS),
+        )
+    if root.limit is not None and root.limit < 1:
+        raise UserError(
+            f"limit = {root.limit}, which asks nothing.", "Set limit to 1 or more, or to null for all docs."
+        )
+    names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
+    if not names:
+        raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
+    benchmarks = tuple(_benchmark(name, specs, root.shots) for name in dict.fromkeys(names))
+    # absolute, so that a receipt means the same folder wherever it is read
+    source_root = Path(root.data.root).expanduser().resolve() if root.data.root else None
+    plain["data"] = {"kind": root.data.kind, "root": str(source_root) if source_root else None}
+    generation = {key: value for key, value in vars(root.generation).items() if value is not None}
+    chosen = {b.name: specs[b.name] for b in benchmarks if b.name in specs}
+    return Config(
+        benchmarks=benchmarks,
+        named=root.benchmarks is not None,
+        suite="+".join(names) if root.benchmarks is not None else root.suite.name,
+        backend_kind=kind,
+        backend=backend,
+        source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
+        settings=Settings(root.limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
+        strict=root.strict,
+        sandbox=root.execution.sandbox,
+        workers=root.execution.workers,
+        run_name=root.run.name,
+        run_dir=Path(root.run.dir).expanduser() if root.run.dir else project_root() / "results" / "runs",
+        reference=root.table.reference,
+        resolved={**plain, "backend": {"kind": kind, **backend}, "benchmark": chosen},
+    )
+
+
+def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Benchmark:
+    spec = specs.get(name)
+    if spec is None:
+        from harness.plan import library
+
+        if library.find(name) is None:
+            near = difflib.get_close_matches(name, specs, n=1, cutoff=0.6)
+            known = near or [*specs, *library.own_index(), *library.library_index()]
+            raise UserError(f"benchmarks: no benchmark or lm-eval task {name}.", did_you_mean(name, known))
+        return Benchmark(name, name, (name,), shots.get(name), None, None, from_table=False)
+    options = {key: value for key, value in spec.items() if key not in SPEC_KEYS}
+    for key, allowed in spec.get("choices", {}).items():
+        if options[key] not in allowed:
+            raise UserError(
+                f"{name}.{key} = {options[key]}, which is none of {', '.join(map(str, allowed))}.",
+                did_you_mean(str(options[key]), map(str, allowed)),
+            )
+    asked = shots.get(name, spec["shots"])
+    if asked is not None and asked < 0:
+        raise UserError(f"shots.{name} = {asked}, which is negative.", "Set it to 0 or more.")
+    return Benchmark(
+        name, spec["title"], tuple(spec["tasks"]), asked, spec["metric"], spec.get("filter"), spec["average"], options
+    )

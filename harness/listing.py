@@ -1,0 +1,40 @@
+"""What there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.paths import conf_dir
+
+
+def listing(what: str) -> Iterator[str]:
+    """Lines for ``harness list``."""
+    if what == "benchmarks":
+        yield from _benchmarks()
+    elif what == "tasks":
+        from harness.plan import library
+
+        yield from sorted({**library.library_index(), **library.own_index()})
+    elif what == "suites":
+        yield from _suites()
+    else:
+        yield from sorted(file.stem for file in (conf_dir() / "backend").glob("*.yaml"))
+
+
+def _benchmarks() -> Iterator[str]:
+    import yaml
+
+    for file in sorted((conf_dir() / "benchmark").glob("*.yaml")):
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+        shots = "own" if spec["shots"] is None else spec["shots"]
+        chosen = "  ".join(f"{file.stem}.{key}={'|'.join(map(str, v))}" for key, v in spec.get("choices", {}).items())
+        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {spec['metric']}, {spec['average']}  {chosen}"
+        yield line.rstrip()
+
+
+def _suites() -> Iterator[str]:
+    import yaml
+
+    for file in sorted((conf_dir() / "suite").glob("*.yaml")):
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield f"{file.stem:<16} {' '.join(spec['benchmarks'])}"

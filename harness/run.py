@@ -1,0 +1,293 @@
+"""A run: one model on one suite, in a folder that is complete in itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.backends import make_backend
+from harness.backends.base import Backend, Response
+from harness.config import Config, check
+from harness.errors import MissingError, UserError
+from harness.plan import Plan, Score, make_plan
+from harness.plan.planner import BenchmarkPlan
+
+if TYPE_CHECKING:
+    from harness.score.scorer import TaskScores
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before the model is loaded."""
+
+    config: Config
+    """The checked configuration."""
+    backend: Backend
+    """Checked, not loaded."""
+    plan: Plan
+    """What will be asked."""
+
+
+def prepare(config: Config) -> Prepared:
+    """Check the backend and plan the suite.
+
+    Raises:
+        UserError: anything that the user must mend first.
+    """
+    _quiet_libraries()
+    backend = make_backend(config.backend_kind, config.backend)
+    backend.check()
+    plan = make_plan(config.benchmarks, config.source, config.settings, strict=config.strict, named=config.named)
+    kept, skipped = [], dict(plan.skipped)
+    for bench in plan.benchmarks:
+        reason = _unable(bench, backend)
+        if reason is None:
+            kept.append(bench)
+        elif config.named or config.strict:
+            raise MissingError(f"{bench.benchmark.name}: {reason}.", "Choose another backend or leave it out.")
+        else:
+            skipped[bench.benchmark.name] = reason
+    return Prepared(config, backend, Plan(tuple(kept), skipped))
+
+
+def _unable(bench: BenchmarkPlan, backend: Backend) -> str | None:
+    """Why the backend cannot answer a benchmark, if it cannot."""
+    able = backend.capabilities
+    for request in bench.requests:
+        if isinstance(request, Score) and not able.loglikelihood:
+            return "it needs log-likelihoods of given answers, which this backend does not return"
+        if not isinstance(request, Score) and not able.generation:
+            return "it needs generated text, which this backend does not return"
+    return None
+
+
+def evaluate(config: Config) -> Path:
+    """Plan, collect, score and write a run; resumes an interrupted one of the same name. Returns its folder.
+
+    Raises:
+        UserError: anything that the user must mend, before the model is loaded.
+        BackendError: the backend failed for good; what it answered is kept.
+    """
+    from harness.collect import Store, collect
+
+    prepared = prepare(config)
+    for name, reason in prepared.plan.skipped.items():
+        print(f"{name} does not run: {reason}", file=sys.stderr)
+    if not prepared.plan.benchmarks:
+        raise UserError(f"suite = {config.suite}: none of its benchmarks can run.", "See the lines above.")
+    identity = _identity(prepared)
+    folder = _folder(prepared, identity)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    receipt = make_receipt(prepared, identity) | {"status": "running", "started": started}
+    _write_json(folder / "receipt.json", receipt)
+    print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
+    with Store(config.run_dir / "store.sqlite") as store:
+        collected = collect(prepared.plan.unique(), prepared.backend, store)
+    write_responses(folder, prepared.plan, collected.responses)
+    receipt |= {"totals": asdict(collected.totals)}
+    write_scores(folder, prepared, collected.responses, receipt)
+    receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    _write_json(folder / "receipt.json", receipt)
+    return folder
+
+
+def rescore(folder: Path) -> None:
+    """Score a run's stored responses again, with no model.
+
+    Raises:
+        UserError: it is no run, or its data sets are not there any more.
+    """
+    _quiet_libraries()
+    receipt = read_receipt(folder)
+    config = check(receipt["config"])
+    plan = make_plan(config.benchmarks, config.source, config.settings, strict=False, named=False)
+    kept = tuple(b for b in plan.benchmarks if b.benchmark.name in receipt["benchmarks"])
+    gone = [name for name in receipt["benchmarks"] if name not in {b.benchmark.name for b in kept}]
+    if gone:
+        raise UserError(f"{folder.name}: {gone[0]}: {plan.skipped[gone[0]]}", "Scoring needs the docs that were asked.")
+    prepared = Prepared(config, make_backend(config.backend_kind, config.backend), Plan(kept, receipt["skipped"]))
+    responses = read_responses(folder)
+    write_scores(folder, prepared, responses, receipt)
+    receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
+    _write_json(folder / "receipt.json", receipt)
+
+
+def _quiet_libraries() -> None:
+    """No progress bars but our own; tqdm reads this when it is first imported."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def _count(plan: Plan) -> str:
+    docs = sum(len(task.docs) for bench in plan.benchmarks for task in bench.tasks)
+    return f"{len(plan.benchmarks)} benchmarks, {docs:,} docs, {len(plan.unique()):,} requests"
+
+
+def _identity(prepared: Prepared) -> dict[str, Any]:
+    """What makes two runs the same measurement."""
+    return {
+        "model": prepared.backend.fingerprint(),
+        "plan": prepared.plan.sha256,
+        "benchmarks": {b.benchmark.name: asdict(b.benchmark) for b in prepared.plan.benchmarks},
+    }
+
+
+def _folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
+    """The run's folder, made or resumed.
+
+    Raises:
+        UserError: the name is taken by another measurement, or the folder cannot be written.
+    """
+    config = prepared.config
+    name = config.run_name or _default_name(prepared, identity)
+    if not re.fullmatch(r"[\w.+=@-]+", name):
+        raise UserError(
+            f"run.name = {name}, which is no plain folder name.", "Use letters, digits and . _ - + = @ only."
+        )
+    folder = config.run_dir / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise UserError(
+            f"run.dir = {config.run_dir}, where the run's folder cannot be written ({error.strerror}).",
+            "Choose a folder that you can write: run.dir=FOLDER.",
+        ) from error
+    if (folder / "receipt.json").is_file():
+        before = read_receipt(folder).get("identity", {})
+        # through JSON, so that tuples and lists compare
+        now = json.loads(json.dumps(identity))
+        differs = [key for key in now if before.get(key) != now[key]]
+        if differs:
+            what = {"model": "another model", "plan": "other requests", "benchmarks": "other protocol choices"}
+            raise UserError(
+                f"run.name = {name}, which is a run of {' and '.join(what[key] for key in differs)} already.",
+                "Choose another run.name, or delete that run's folder (its responses stay in the store).",
+            )
+    return folder
+
+
+def _default_name(prepared: Prepared, identity: dict[str, Any]) -> str:
+    config = prepared.config
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+    limit = f"-limit{config.settings.limit}" if config.settings.limit else ""
+    model = prepared.backend.describe()["model"]
+    name = f"{model}-{config.suite}-{config.source.kind}{limit}"
+    return re.sub(r"[^\w.+=@-]+", "-", name)[:100] + f"-{digest}"
+
+
+def make_receipt(prepared: Prepared, identity: dict[str, Any]) -> dict[str, Any]:
+    """What exactly is measured."""
+    from harness.receipt import benchmark_entry, versions
+
+    backend = prepared.backend
+    return {
+        "identity": identity,
+        "config": prepared.config.resolved,
+        "model": backend.describe(),
+        "benchmarks": {b.benchmark.name: benchmark_entry(b) for b in prepared.plan.benchmarks},
+        "skipped": prepared.plan.skipped,
+        "plan": {"sha256": prepared.plan.sha256, "requests": sum(1 for _ in prepared.plan.requests)},
+        "versions": versions(),
+    }
+
+
+def read_receipt(folder: Path) -> dict[str, Any]:
+    """The run's receipt.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = folder / "receipt.json"
+    if not file.is_file():
+        raise UserError(f"{folder} is not a run: it has no receipt.json.", "Give a folder below results/runs.")
+    data = json.loads(file.read_text(encoding="utf-8"))
+    assert isinstance(data, dict)
+    return data
+
+
+def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response], receipt: dict[str, Any]) -> None:
+    """Score, and write samples, scores, results and tables."""
+    from harness.report import load_published, make_table
+    from harness.report.render import as_csv, markdown
+    from harness.report.table import RunScores
+    from harness.score.lm_eval_format import results
+    from harness.score.scorer import score_plan
+    from harness.score.summary import summarise
+
+    scores = score_plan(prepared.plan, responses)
+    summary = summarise(prepared.plan, scores)
+    _write_samples(folder, scores)
+    _write_json(folder / "scores.json", summary)
+    _write_json(folder / "results.json", results(prepared.plan, scores, summary, receipt))
+    table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
+    (folder / "table.md").write_text(markdown(table), encoding="utf-8")
+    (folder / "table.csv").write_text(as_csv(table), encoding="utf-8")
+
+
+def _write_samples(folder: Path, scores: list[TaskScores]) -> None:
+    target = folder / "samples"
+    target.mkdir(exist_ok=True)
+    for task in scores:
+        task.samples.to_parquet(target / f"{task.task}.parquet", index=False)
+
+
+def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) -> None:
+    """``responses.parquet``: every distinct request with its response."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from harness.backends.base import to_json
+
+    requests = plan.unique()
+    options = []
+    for request in requests:
+        fields = asdict(request)
+        options.append(json.dumps({k: v for k, v in fields.items() if k not in ("prefix", "query")}))
+    table = pa.table(
+        {
+            "request": [r.hash for r in requests],
+            "kind": ["score" if isinstance(r, Score) else "generate" for r in requests],
+            "prefix": pa.array([_text(r.prefix) for r in requests]).dictionary_encode(),
+            "query": [_text(r.query) for r in requests],
+            "options": options,
+            "response": [json.dumps(to_json(responses[r.hash])) for r in requests],
+        }
+    )
+    pq.write_table(table, folder / "responses.parquet", compression="zstd")
+
+
+def _text(text: str) -> str:
+    """Text that Parquet can hold: a lone surrogate becomes a replacement character."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def read_responses(folder: Path) -> dict[str, Response]:
+    """The responses of a run by request hash.
+
+    Raises:
+        UserError: the run has none yet.
+    """
+    import pyarrow.parquet as pq
+
+    from harness.backends.base import from_json
+
+    file = folder / "responses.parquet"
+    if not file.is_file():
+        raise UserError(f"{folder} has no responses.parquet yet.", "Finish the run with harness eval.")
+    table = pq.read_table(file, columns=["request", "response"])
+    pairs = zip(table["request"].to_pylist(), table["response"].to_pylist(), strict=True)
+    return {request: from_json(json.loads(response)) for request, response in pairs}
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
+    part.replace(path)

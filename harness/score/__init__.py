@@ -1,0 +1,1 @@
+"""What the answers are worth: extraction, verdicts, metrics, standard errors."""

@@ -1,0 +1,54 @@
+"""Standard errors of means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOOTSTRAP_DRAWS = 1000
+
+
+def mean_stderr(values: Sequence[float] | NDArray[np.float64]) -> float | None:
+    """Standard error of a mean of independent values: s / sqrt(n), with Bessel's correction; None for n < 2."""
+    x = np.asarray(values, dtype=float)
+    if x.size < 2:
+        return None
+    return float(x.std(ddof=1) / np.sqrt(x.size))
+
+
+def clustered_stderr(values: Sequence[float] | NDArray[np.float64], clusters: Sequence[str]) -> float | None:
+    """Standard error of a mean whose values come in clusters (docs that share a passage).
+
+    Sums residuals within each cluster before squaring (Liang and Zeger 1986; for evaluations, Miller 2024, "Adding
+    Error Bars to Evals"), with the small-sample factor G / (G - 1) for G clusters. With one value a cluster it equals
+    :func:`mean_stderr`; None for fewer than two clusters.
+    """
+    x = np.asarray(values, dtype=float)
+    _, codes = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    groups = int(codes.max(initial=-1)) + 1
+    if groups < 2:
+        return None
+    sums = np.bincount(codes, weights=x - x.mean(), minlength=groups)
+    return float(np.sqrt(groups / (groups - 1) * (sums**2).sum()) / x.size)
+
+
+def bootstrap_stderr(items: Sequence[object], statistic: Callable[[list[object]], float], seed: int) -> float | None:
+    """Standard error of any statistic of a sample, by resampling it with replacement; None for n < 2."""
+    if len(items) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(BOOTSTRAP_DRAWS):
+        picked = rng.integers(len(items), size=len(items))
+        draws.append(statistic([items[i] for i in picked]))
+    return float(np.std(draws, ddof=1))
+
+
+def combined_stderr(stderrs: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    """Standard error of a weighted sum of independent estimates; None if one of theirs is unknown."""
+    known = [s for s in stderrs if s is not None]
+    if len(known) < len(stderrs) or not known:
+        return None
+    return float(np.sqrt(sum((w * s) ** 2 for w, s in zip(weights, known, strict=True))))
