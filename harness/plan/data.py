@@ -8,6 +8,7 @@ reads that folder. A front matter may also name a file inside an installed packa
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import importlib.util
@@ -68,7 +69,7 @@ class Source:
         for split, paths in files.items():
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
-            splits[split] = _dataset(paths, blobs)
+            splits[split] = _dataset(paths, blobs, hashes[split])
         self.read[repo, name] = Repo(repo, name, complete, hashes)
         return DatasetDict(splits)
 
@@ -174,13 +175,15 @@ def package_file(url: str) -> Path:
     return Path(places[0]) / inner
 
 
-def _dataset(paths: list[Path], blobs: list[bytes]) -> Dataset:
+def _dataset(paths: list[Path], blobs: list[bytes], sha256: str) -> Dataset:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Dataset
 
     if paths[0].suffix == ".parquet":
-        return Dataset(pa.concat_tables([pq.read_table(pa.BufferReader(blob)) for blob in blobs]))
+        table = pa.concat_tables([pq.read_table(pa.BufferReader(blob)) for blob in blobs])
+        # without a fingerprint given, ``datasets`` pickles the whole table to make one
+        return Dataset(table, fingerprint=sha256[:16])
     return Dataset.from_list([row for path, blob in zip(paths, blobs, strict=True) for row in _rows(path, blob)])
 
 
@@ -191,10 +194,14 @@ def _rows(path: Path, blob: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _front_matter(path: Path) -> dict[str, Any]:
+    return _parse_front_matter(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_front_matter(path: Path, _changed: int) -> dict[str, Any]:
+    """Kept, since a set of many subjects is read config by config."""
     import yaml
 
-    if not path.is_file():
-        return {}
     text = path.read_text(encoding="utf-8")
     if not text.startswith("---"):
         return {}

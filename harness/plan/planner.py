@@ -199,7 +199,8 @@ def _plan_task(task: Any, count: int, benchmark: Benchmark, settings: Settings) 
     prompter = Prompter(task, shots, settings.seed, settings.sampler, settings.system)
     id_field = (task.config.metadata or {}).get("doc_id")
     docs = []
-    for row, doc in enumerate(itertools.islice(task.task_docs, count)):
+    rows = task.task_docs.to_list() if hasattr(task.task_docs, "to_list") else task.task_docs
+    for row, doc in enumerate(itertools.islice(rows, count)):
         doc_id = str(doc[id_field]) if id_field else str(row)
         prompt = prompter.render(doc, doc_id)
         requests, slots = _requests(task, doc, doc_id, prompt, settings)

@@ -62,7 +62,8 @@ class Prompter:
                 f"Set the shots of this benchmark to {len(self._pool)} or less.",
             )
         for i, doc in enumerate(self._pool):
-            self._twins.setdefault(self._identity(doc, self.task.fewshot_cfg), []).append(i)
+            text = self.task.doc_to_text(doc, self.task.fewshot_cfg.doc_to_text)
+            self._twins.setdefault(identity(text, self._choices(doc)), []).append(i)
 
     def render(self, doc: dict[str, Any], doc_id: str) -> Prompt:
         """The prompt of one doc.
@@ -75,15 +76,21 @@ class Prompter:
         task = self.task
         description = task.resolve_field(doc, task.config.description) or ""
         header = maybe_delimit(self.system, description, task.config.fewshot_delimiter)
-        prefix = self._prefix(header, self.choose(doc, doc_id))
-        queries = tuple(self._queries(doc))
-        return Prompt(prefix, queries)
+        text, choices = task.doc_to_text(doc), self._choices(doc)
+        prefix = self._prefix(header, self._choose(identity(text, choices), doc_id))
+        return Prompt(prefix, tuple(self._queries(text, choices, task.doc_to_prefix(doc))))
 
-    def choose(self, doc: dict[str, Any], doc_id: str) -> tuple[int, ...]:
-        """The indices, in the few-shot pool, of the docs shown before ``doc``: never the doc itself or a twin."""
+    def _choices(self, doc: dict[str, Any]) -> list[str] | None:
+        if self.task.config.doc_to_choice is None:
+            return None
+        choices: list[str] = self.task.doc_to_choice(doc)
+        return choices
+
+    def _choose(self, asked: str, doc_id: str) -> tuple[int, ...]:
+        """The indices, in the few-shot pool, of the docs shown: never the asked doc itself or a twin of it."""
         if self.n == 0:
             return ()
-        banned = self._twins.get(self._identity(doc, None), [])
+        banned = self._twins.get(asked, [])
         try:
             return shots.choose(
                 len(self._pool),
@@ -99,15 +106,6 @@ class Prompter:
                 f"task {self.task.task_name}, doc {doc_id}: {error} that are not the asked one.",
                 f"Set the shots of this benchmark to {len(self._pool) - len(banned)} or less.",
             ) from error
-
-    def _identity(self, doc: dict[str, Any], fewshot: Any) -> str:
-        """What makes two docs the same question: the rendered question and its choices."""
-        task = self.task
-        text = task.doc_to_text(doc, fewshot.doc_to_text if fewshot else None)
-        choices: list[str] | None = None
-        if task.config.doc_to_choice is not None:
-            choices = task.doc_to_choice(doc)
-        return json.dumps([text, choices], default=str)
 
     def _prefix(self, header: str, chosen: tuple[int, ...]) -> str:
         key = (header, chosen)
@@ -135,11 +133,8 @@ class Prompter:
             )
         return self._shots[index]
 
-    def _queries(self, doc: dict[str, Any]) -> list[str]:
+    def _queries(self, text: Any, choices: list[str] | None, prefix: str | None) -> list[str]:
         task = self.task
-        prefix = task.doc_to_prefix(doc)
-        text = task.doc_to_text(doc)
-        choices = task.doc_to_choice(doc) if task.config.doc_to_choice else None
         if task.multiple_input:
             assert choices is not None
             turns = [task.build_qa_turn(q=choice, gen_prefix=prefix, tgt_delim="") for choice in choices]
@@ -150,3 +145,8 @@ class Prompter:
                 )
             ]
         return ["".join(turn.to_text() for turn in each) for each in turns]
+
+
+def identity(text: object, choices: list[str] | None) -> str:
+    """What makes two docs the same question: the rendered question and its choices."""
+    return json.dumps([text, choices], default=str)
