@@ -1,0 +1,152 @@
+"""The few calls to the Linux kernel that Python 3.11 has no name for, and the limits of a process."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWPID: Final = 0x20000000
+
+_MS_NOSUID_NODEV: Final = 2 | 4
+_MS_NOEXEC: Final = 8
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CAPABILITY_VERSION_3: Final = 0x20080522
+
+LIMITS: Final[Mapping[str, int]] = {
+    "address": resource.RLIMIT_AS,
+    "data": resource.RLIMIT_DATA,
+    "cpu": resource.RLIMIT_CPU,
+    "processes": resource.RLIMIT_NPROC,
+    "file_size": resource.RLIMIT_FSIZE,
+    "open_files": resource.RLIMIT_NOFILE,
+    "core": resource.RLIMIT_CORE,
+    "stack": resource.RLIMIT_STACK,
+}
+"""Names of limits as they travel to the agent, and the kernel's."""
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises OSError."""
+    _checked(_libc().unshare(flags), "unshare")
+
+
+def mount_tmpfs(target: str, size: int, inodes: int) -> None:
+    """An empty file system in memory of at most `size` bytes and `inodes` files. Raises OSError."""
+    options = f"size={size},nr_inodes={inodes},mode=755".encode()
+    _checked(_libc().mount(b"tmpfs", target.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), "mount tmpfs")
+
+
+def mount_proc(target: str) -> None:
+    """A /proc that shows the present pid name space and no other. Raises OSError."""
+    flags = _MS_NOSUID_NODEV | _MS_NOEXEC
+    _checked(_libc().mount(b"proc", target.encode(), b"proc", flags, None), "mount proc")
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent ends."""
+    _checked(_libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
+def hide_memory() -> None:
+    """Let no process without privileges trace this one or read its memory, files and environment by /proc."""
+    _checked(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none escapes."""
+    _checked(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def drop_privileges(uid: int | None) -> None:
+    """Give up every capability, for good, and become `uid` where that is not None and we are root.
+
+    The effective and permitted sets are emptied and no later exec can gain anything (no_new_privs).
+    """
+    if uid is not None and os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    if uid is not None:
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        nothing = (ctypes.c_uint32 * 6)()
+        _checked(_libc().capset(header, nothing), "capset")
+    _checked(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def set_limits(limits: Mapping[str, int]) -> None:
+    """Apply resource limits by name, as hard limits; one below a limit already in force stays below it."""
+    for name, value in limits.items():
+        number = LIMITS[name]
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        # For the processor time the soft limit comes one second earlier, so that the kernel sends SIGXCPU, which
+        # tells a timeout from a kill.
+        resource.setrlimit(number, (value, value + 1 if name == "cpu" and hard == -1 else value))
+
+
+def kill_others(uid: int | None) -> None:
+    """Kill what is left of a run: all that we may kill but ourselves (pid 1), or all of `uid`."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+    elif uid is not None and os.geteuid() == 0:
+        child = os.fork()
+        if child == 0:
+            # Only a process of that uid can name "all processes of that uid"; it kills itself last or never.
+            os.setresuid(uid, uid, uid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+            os._exit(0)
+        os.waitpid(child, 0)
+    else:
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below `root`, by the parents that /proc tells."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path an entry is slow, and this runs often
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+                    parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+    found: list[int] = []
+    wave = {root}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave and pid not in found}
+        found += wave
+    return found
+
+
+def resident_bytes(pids: list[int]) -> int:
+    """Memory that these processes hold now, shared pages counted for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123
+                fields = file.read().split()
+            total += (int(fields[1]) - int(fields[2])) * page
+    return total

@@ -1,0 +1,15 @@
+"""The eight languages, by their short names in MultiPL-E."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from harness.score.execution.language import Language
+from harness.score.execution.languages import bash, cpp, csharp, java, javascript, php, python, typescript
+
+LANGUAGES: Final[Mapping[str, Language]] = {
+    module.LANGUAGE.name: module.LANGUAGE
+    for module in (python, cpp, java, php, typescript, csharp, bash, javascript)
+}
+"""Every language by name, in the order of the published table."""
