@@ -219,10 +219,13 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
     from harness.report.render import as_csv, markdown
     from harness.report.table import RunScores
     from harness.score.lm_eval_format import results
+    from harness.score.programs import Execution, executing
     from harness.score.scorer import score_plan
     from harness.score.summary import summarise
 
-    scores = score_plan(prepared.plan, responses)
+    config = prepared.config
+    with executing(Execution(config.sandbox, config.workers, config.run_dir / "executions.sqlite")):
+        scores = score_plan(prepared.plan, responses)
     summary = summarise(prepared.plan, scores)
     _write_samples(folder, scores)
     _write_json(folder / "scores.json", summary)

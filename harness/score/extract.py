@@ -67,6 +67,7 @@ def number(text: str) -> str:
     """A number in one canonical form: no thousands separators, currency or trailing dot; ``3.0`` is ``3``."""
     plain = text.replace(",", "").replace("$", "").strip().rstrip(".")
     whole, dot, fraction = plain.partition(".")
-    if dot and not fraction.strip("0"):
-        return whole or "0"
-    return plain.rstrip("0") if dot else plain
+    fraction = fraction.rstrip("0")
+    if dot and whole in ("", "-"):
+        whole += "0"
+    return f"{whole}.{fraction}" if fraction else whole

@@ -52,9 +52,7 @@ def main() -> None:
             compiler.stop()
 
 
-def _compile(
-    config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
-) -> bool:
+def _compile(config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]) -> bool:
     """Compile by a service: the request gets the files and the step's result; whether there is something to run."""
     argv = request["service"]
     key = tuple(argv)
@@ -65,7 +63,14 @@ def _compile(
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
     request["compiled"] = [
-        {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :], "wall": answer["wall"], "cpu": 0.0}
+        {
+            "code": code,
+            "reason": reason,
+            "stdout": "",
+            "stderr": answer["text"][-supervise.TAIL :],
+            "wall": answer["wall"],
+            "cpu": 0.0,
+        }
     ]
     request["files"] = answer["files"]
     return bool(answer["ok"])

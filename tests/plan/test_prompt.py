@@ -1,0 +1,70 @@
+"""Our prompts are lm-eval's, letter by letter, where lm-eval takes the same shots."""
+
+from typing import Any
+
+import pytest
+
+from harness.errors import UserError
+from harness.plan import Source, library
+from harness.plan.prompt import Prompter
+
+TASKS = [
+    ("mmlu_anatomy", 3),
+    ("hellaswag", 2),
+    ("gsm8k", 4),
+    ("gsm8k_cot", 2),
+    ("winogrande", 3),
+    ("arc_challenge", 5),
+    ("truthfulqa_mc1", 0),
+    ("ceval-valid_law", 2),
+]
+
+
+def build(name: str) -> Any:
+    (config,) = library.leaf_configs(name)
+    config["fewshot_config"] = {**(config.get("fewshot_config") or {}), "sampler": "first_n"}
+    return library.build(config, Source("sample"))
+
+
+@pytest.mark.parametrize(("name", "shots"), TASKS)
+def test_prompt_equals_lm_evals(name: str, shots: int) -> None:
+    task = build(name)
+    prompter = Prompter(task, shots, seed=0)
+    for row, doc in enumerate(list(task.task_docs)[:5]):
+        theirs = task.fewshot_context(doc, num_fewshot=shots, gen_prefix=task.doc_to_prefix(doc))
+        ours = prompter.render(doc, str(row))
+        texts = [ours.prefix + query for query in ours.queries]
+        assert texts == (theirs if isinstance(theirs, list) else [theirs])
+
+
+def test_system_prompt_stands_first() -> None:
+    task = build("mmlu_anatomy")
+    doc = task.task_docs[0]
+    ours = Prompter(task, 1, seed=0, system="Be brief.").render(doc, "0")
+    assert ours.prefix + ours.queries[0] == task.fewshot_context(doc, num_fewshot=1, system_instruction="Be brief.")
+
+
+def test_prefix_is_shared_by_all_docs() -> None:
+    task = build("mmlu_anatomy")
+    prompter = Prompter(task, 5, seed=0)
+    prefixes = {id(prompter.render(doc, str(i)).prefix) for i, doc in enumerate(task.task_docs)}
+    assert len(prefixes) == 1
+
+
+def test_the_asked_doc_and_its_twins_are_never_shots() -> None:
+    task = build("mmlu_anatomy")
+    # shots from the evaluated split itself, with one doc twice: the worst case
+    docs = [*list(task.task_docs)[:3], task.task_docs[0]]
+    task.sampler.df = docs
+    prompter = Prompter(task, 2, seed=0)
+    shown = [
+        [other for other in range(3) if docs[other]["question"] in prompter.render(doc, str(row)).prefix]
+        for row, doc in enumerate(docs)
+    ]
+    # docs 0 and 3 are twins: when one is asked, neither is shown
+    assert shown == [[1, 2], [0, 2], [0, 1], [1, 2]]
+
+
+def test_more_shots_than_docs_is_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"7 shots for task mmlu_anatomy.*\(dev\) has 5 docs"):
+        Prompter(build("mmlu_anatomy"), 7, seed=0)

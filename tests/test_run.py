@@ -1,0 +1,218 @@
+"""Whole runs with a tiny model: what is written, what is kept, what is asked again (nothing)."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.backends.base import Response
+from harness.backends.torch import TorchBackend
+from harness.cli import main
+from harness.collect import Store
+from harness.config import load
+from harness.errors import UserError
+from harness.plan import Request
+from harness.run import evaluate, rescore
+
+SMALL = ["benchmarks=[mmlu,hellaswag,gsm8k]", "limit=9", "generation.max_tokens=12", "backend.dtype=float32"]
+
+
+def overrides(checkpoint: Path, runs: Path, *more: str) -> list[str]:
+    return [
+        *SMALL,
+        f"backend.model={checkpoint}",
+        f"run.dir={runs}",
+        "run.name=small",
+        "backend.batch_tokens=2500",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return evaluate(load(overrides(tiny_checkpoint, tmp_path_factory.mktemp("runs"))))
+
+
+def test_a_run_is_complete_in_itself(finished: Path) -> None:
+    names = {file.name for file in finished.iterdir()}
+    wanted = {"receipt.json", "responses.parquet", "samples", "scores.json", "results.json", "table.md", "table.csv"}
+    assert names == wanted
+    samples = pd.concat(pd.read_parquet(file) for file in (finished / "samples").iterdir())
+    columns = {
+        "doc_id",
+        "task",
+        "prompt_sha256",
+        "target",
+        "raw",
+        "extracted",
+        "rule",
+        "score",
+        "truncated",
+        "unparsed",
+    }
+    assert columns <= set(samples.columns)
+    assert len(samples) == 27
+    assert samples["doc_id"].map(type).eq(str).all()
+    assert samples["score"].between(0, 1).all()
+
+
+def test_the_receipt_says_what_was_measured(finished: Path) -> None:
+    receipt = json.loads((finished / "receipt.json").read_text())
+    assert receipt["status"] == "complete"
+    assert receipt["model"]["model"] == "tiny-llama"
+    assert receipt["model"]["dtype"] == "float32"
+    assert receipt["benchmarks"]["gsm8k"]["options"] == {"exemplars": "qwen", "extraction": "flexible"}
+    assert receipt["benchmarks"]["mmlu"]["data"][0]["id"] == "cais/mmlu"
+    assert receipt["benchmarks"]["mmlu"]["sample_data"] is True
+    assert receipt["config"]["limit"] == 9
+    assert receipt["totals"]["asked"] == 27
+    assert receipt["versions"]["lm_eval"]
+    assert receipt["started"] <= receipt["finished"]
+
+
+def test_results_are_in_lm_evals_format(finished: Path) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    scores = json.loads((finished / "scores.json").read_text())
+    task = results["results"]["gsm8k_qwen_cot"]
+    assert task["exact_match,flexible"] == scores["tasks"]["gsm8k_qwen_cot"]["value"]
+    assert {"exact_match,strict", "exact_match_stderr,flexible"} <= set(task)
+    assert results["n-shot"]["hellaswag_text"] == 10
+    assert results["group_subtasks"]["mmlu"]
+
+
+def test_an_undisturbed_second_run_asks_nothing(finished: Path, tiny_checkpoint: Path) -> None:
+    before = (finished / "scores.json").read_bytes()
+    evaluate(load(overrides(tiny_checkpoint, finished.parent)))
+    assert (finished / "scores.json").read_bytes() == before
+    assert json.loads((finished / "receipt.json").read_text())["totals"]["asked"] == 0
+
+
+def test_two_runs_from_nothing_have_identical_scores(finished: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    again = evaluate(load(overrides(tiny_checkpoint, tmp_path)))
+    assert (again / "scores.json").read_bytes() == (finished / "scores.json").read_bytes()
+    plans = [json.loads((run / "receipt.json").read_text())["plan"] for run in (finished, again)]
+    assert plans[0] == plans[1]
+
+
+def test_scoring_again_needs_no_model(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (finished / "scores.json").read_bytes()
+    (finished / "scores.json").unlink()
+    monkeypatch.setattr(TorchBackend, "answer", None)
+    rescore(finished)
+    assert (finished / "scores.json").read_bytes() == before
+
+
+def test_a_name_is_one_measurement(finished: Path, tiny_checkpoint: Path) -> None:
+    with pytest.raises(UserError, match=r"run\.name = small, which is a run of other requests and other protocol"):
+        evaluate(load(overrides(tiny_checkpoint, finished.parent, "shots.gsm8k=1")))
+    with pytest.raises(UserError, match=r"run\.name = a/b"):
+        evaluate(load(overrides(tiny_checkpoint, finished.parent, "run.name=a/b")))
+
+
+def test_a_folder_that_cannot_be_written(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"run\.dir = .*cannot be written"):
+        evaluate(load(overrides(tiny_checkpoint, tmp_path / "file" / "runs")))
+
+
+def test_a_damaged_store_is_set_aside_and_the_run_goes_on(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "store.sqlite").write_bytes(b"no database" * 1000)
+    folder = evaluate(load(overrides(tiny_checkpoint, tmp_path, "limit=1")))
+    assert (folder / "scores.json").is_file()
+    assert (tmp_path / "store.sqlite.damaged-1").is_file()
+    assert "is damaged" in caplog.text
+
+
+def test_an_lm_eval_task_by_name(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    arguments = overrides(tiny_checkpoint, tmp_path, "benchmarks=[arc_challenge]", "limit=3", "shots.arc_challenge=1")
+    folder = evaluate(load(arguments))
+    assert json.loads((folder / "scores.json").read_text())["benchmarks"]["arc_challenge"]["n"] == 3
+    assert "| arc\\_challenge | 1 |" in (folder / "table.md").read_text()
+
+
+def test_multirun_measures_every_combination(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*overrides(tiny_checkpoint, tmp_path, "benchmarks=[gsm8k]", "limit=2"), "shots.gsm8k=1,2"]
+    arguments[arguments.index("run.name=small")] = f"hydra.sweep.dir={tmp_path / 'sweep'}"
+    with pytest.raises(SystemExit) as caught:
+        main(["eval", "-m", *arguments])
+    assert caught.value.code == 0
+    shots = [json.loads(f.read_text())["benchmarks"]["gsm8k"]["shots"] for f in tmp_path.glob("*/scores.json")]
+    assert sorted(shots) == [1, 2]
+
+
+def _logged_run(arguments: list[str], log: Path) -> None:
+    """In a child process: run, and note what is asked and what is kept."""
+    answer, put = TorchBackend.answer, Store.put
+
+    def note(mark: str, hashes: Sequence[str]) -> None:
+        with log.open("a") as file:
+            file.writelines(f"{mark} {key}\n" for key in hashes)
+
+    def noted_answer(self: TorchBackend, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
+        note("asked", [request.hash for request in requests])
+        yield from answer(self, requests)
+
+    def noted_put(self: Store, model: str, answers: list[tuple[str, Response, float]]) -> None:
+        put(self, model, answers)
+        note("kept", [key for key, _, _ in answers])
+
+    TorchBackend.answer, Store.put = noted_answer, noted_put  # type: ignore[method-assign, assignment]
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    main(["eval", *arguments])
+
+
+def test_killed_twenty_times_the_scores_are_the_same_and_nothing_kept_is_asked_twice(
+    finished: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    # forked from this process, a child has its imports behind it and dies in the middle of the work
+    context = multiprocessing.get_context("fork")
+    log = tmp_path / "log"
+    # one request a batch: many places to die at
+    arguments = overrides(tiny_checkpoint, tmp_path / "runs", "backend.batch_tokens=1", "backend.slots=1")
+    start = time.monotonic()
+    whole = context.Process(target=_logged_run, args=(overrides(tiny_checkpoint, tmp_path / "once"), tmp_path / "log0"))
+    whole.start()
+    whole.join()
+    assert whole.exitcode == 0
+    seconds = time.monotonic() - start
+    rng = random.Random(0)
+    killed = 0
+    for _ in range(20):
+        child = context.Process(target=_logged_run, args=(arguments, log))
+        child.start()
+        child.join(timeout=rng.uniform(0.1, 1.0) * seconds)
+        if child.is_alive():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        killed += child.exitcode == -signal.SIGKILL
+    assert killed > 5
+    last = context.Process(target=_logged_run, args=(arguments, log))
+    last.start()
+    last.join()
+    assert last.exitcode == 0
+    kept: set[str] = set()
+    for line in log.read_text().splitlines():
+        mark, key = line.split()
+        if mark == "kept":
+            kept.add(key)
+        else:
+            assert key not in kept
+    scores = tmp_path / "runs" / "small" / "scores.json"
+    ours, theirs = (json.loads(path.read_text()) for path in (scores, finished / "scores.json"))
+    assert ours == theirs
