@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import UserError
 from harness.nearest import did_you_mean
@@ -16,6 +16,7 @@ from harness.plan.benchmark import Benchmark
 from harness.plan.data import Source
 from harness.plan.planner import Settings
 from harness.plan.shots import SAMPLERS
+from harness.score.execution.spec import SandboxName
 from harness.typed import typed
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Config:
     """What else the plan depends on."""
     strict: bool
     """Whether a benchmark that cannot run stops the run."""
-    sandbox: str
+    sandbox: SandboxName
     """How programs are run."""
     workers: int | None
     """Programs at once."""
@@ -233,6 +234,11 @@ def check(resolved: dict[str, Any]) -> Config:
         raise UserError(
             f"limit = {root.limit}, which asks nothing.", "Set limit to 1 or more, or to null for all docs."
         )
+    if root.execution.sandbox not in get_args(SandboxName):
+        raise UserError(
+            f"execution.sandbox = {root.execution.sandbox}, which is none of {', '.join(get_args(SandboxName))}.",
+            did_you_mean(root.execution.sandbox, get_args(SandboxName)),
+        )
     names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
     if not names:
         raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
@@ -251,7 +257,7 @@ def check(resolved: dict[str, Any]) -> Config:
         source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
         settings=Settings(root.limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
         strict=root.strict,
-        sandbox=root.execution.sandbox,
+        sandbox=root.execution.sandbox,  # type: ignore[arg-type]  # checked above
         workers=root.execution.workers,
         run_name=root.run.name,
         run_dir=Path(root.run.dir).expanduser() if root.run.dir else project_root() / "results" / "runs",

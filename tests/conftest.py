@@ -1,4 +1,4 @@
-"""What many tests share: a tiny model made on the spot, a backend that answers by rule, and the real data if present."""
+"""What many tests share: a tiny model made on the spot, a backend that answers by rule, the real data if present."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def rule_backend() -> RuleBackend:
 
 
 CORPUS = [
-    "Question: Which organ pumps blood through the body?\nA. the liver\nB. the heart\nC. the lung\nD. the skin\nAnswer: B",
-    "Let's think step by step\nHe ties 28 / 4 = 7 bundles of carrots.\nThe answer is 39\n\nQuestion: Mirela bakes 7 trays",
+    "Question: Which organ pumps blood through the body?\nA. the liver\nB. the heart\nC. a lung\nD. skin\nAnswer: B",
+    "Let's think step by step\nHe ties 28 / 4 = 7 bundles of carrots.\nThe answer is 39\n\nQuestion: Mirela bakes 7",
     "def add(a: int, b: int) -> int:\n    return a + b\n\nprint(add(2, 3))\n",
     "问题：计算机网络中最常用的协议是\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：A",
 ]

@@ -251,7 +251,9 @@ def expect(
         kept[keys[task]] = {"outputs": result["outputs"], "seconds": result["seconds"]}
     _store(cache, kept)
     stored |= kept
-    return {task: Expected(tuple(stored[key]["outputs"]), tuple(stored[key]["seconds"])) for task, key in keys.items()}
+    return {
+        task: Expected(tuple(stored[key]["outputs"]), tuple(stored[key]["seconds"])) for task, key in keys.items()
+    }
 
 
 def _stored(cache: Path | None, keys: Iterable[str]) -> dict[str, Any]:

@@ -166,7 +166,9 @@ def failure_status(error: str) -> str:
 def _proxy(name: str, commands: int, answers: int) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         forms = values.encode(list(arguments))
-        wire.write_frame(commands, {"function": name, "arguments": forms, "keywords": values.encode(dict(keywords))})
+        wire.write_frame(
+            commands, {"function": name, "arguments": forms, "keywords": values.encode(dict(keywords))}
+        )
         answer = _answer(answers)
         if "arguments" in answer:
             for argument, after in zip(arguments, values.decode(answer["arguments"]), strict=True):

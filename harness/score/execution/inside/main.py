@@ -52,7 +52,9 @@ def main() -> None:
             compiler.stop()
 
 
-def _compile(config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]) -> bool:
+def _compile(
+    config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
+) -> bool:
     """Compile by a service: the request gets the files and the step's result; whether there is something to run."""
     argv = request["service"]
     key = tuple(argv)
@@ -63,14 +65,7 @@ def _compile(config: dict[str, Any], request: dict[str, Any], services: dict[tup
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
     request["compiled"] = [
-        {
-            "code": code,
-            "reason": reason,
-            "stdout": "",
-            "stderr": answer["text"][-supervise.TAIL :],
-            "wall": answer["wall"],
-            "cpu": 0.0,
-        }
+        {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :], "wall": answer["wall"], "cpu": 0.0}
     ]
     request["files"] = answer["files"]
     return bool(answer["ok"])

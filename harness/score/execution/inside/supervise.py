@@ -318,14 +318,18 @@ def _judge_stream(watch: Watch, request: dict[str, Any], secret: dict[str, Any],
     return result | verdict
 
 
-def _judge_check(place: Place, watch: Watch, secret: dict[str, Any], commands: int, answers: int) -> dict[str, Any]:
+def _judge_check(
+    place: Place, watch: Watch, secret: dict[str, Any], commands: int, answers: int
+) -> dict[str, Any]:
     """Run the tests in a process of their own, which the program can neither read nor trace."""
     verdict_read, verdict_write = os.pipe()
     tester = os.fork()
     if tester == 0:
         try:
             nothing = os.open("/dev/null", os.O_RDWR)
-            player.prepare({0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write})
+            player.prepare(
+                {0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write}
+            )
             place.enter({})
             kernel.hide_memory()
             wire.write_frame(5, judge.run_check(secret, 3, 4))
