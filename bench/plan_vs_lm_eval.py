@@ -3,7 +3,7 @@
     python bench/plan_vs_lm_eval.py --data-root FOLDER [--rounds 2]
 
 Each side runs in a process of its own, in turns, on the same mirror folder of hub-format data sets; the best round of
-each counts. lm-eval runs its own evaluator with its ``dummy`` model; indexing its tasks is shown apart. Also measured:
+each counts. lm-eval runs its own evaluator with its ``dummy`` model; indexing its tasks is shown apart.
 """
 
 from __future__ import annotations
