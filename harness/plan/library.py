@@ -119,9 +119,11 @@ def _leaves(name: str, shared: dict[str, Any]) -> Iterator[dict[str, Any]]:
     assert entry.path is not None
     try:
         config = dict(load_yaml(entry.path, resolve_func=True))
-    except ImportError as error:
+    except (ImportError, AssertionError, OSError) as error:
+        # a task's helpers run when its file is read: some import packages, one fetches a metric from the network
         raise MissingError(
-            f"task {name} needs a package that is not installed: {error}.", "Install that package, then run again."
+            f"task {name} needs something that is not here: {str(error).splitlines()[0]}",
+            "Install or download what it names, then run again.",
         ) from error
     if entry.kind == "task":
         yield {**config, **shared}

@@ -133,7 +133,7 @@ def _by_title(run: RunScores, title: str) -> dict[str, Any] | None:
 def _cell(scores: dict[str, Any] | None, baseline: float | None) -> Cell | None:
     if scores is None:
         return None
-    unit = 1.0 if scores["metric"] in ("bleu", "chrf", "ter") else 100.0
+    unit = 100.0 if scores["unit"] == "share" else 1.0
     value = scores["value"] * unit
     marks = []
     if scores["sample_data"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,17 @@ from harness.score.scorer import TaskScores
 
 
 def summarise(plan: Plan, scores: Sequence[TaskScores]) -> dict[str, Any]:
-    """The contents of ``scores.json``: all values are shares (0 to 1) unless the metric has its own unit."""
+    """The contents of ``scores.json``; see ``unit`` of each value."""
     tasks = {s.task: task_summary(s) for s in scores}
     benchmarks = {}
     for bench in plan.benchmarks:
         own = [s for s in scores if s.benchmark == bench.benchmark.name]
-        if own:
-            benchmarks[bench.benchmark.name] = _benchmark_summary(bench, own, tasks)
+        # a group of lm-eval's may mix metrics, which have no common average: one entry each
+        metrics = list(dict.fromkeys(s.metric for s in own))
+        for metric in metrics:
+            alike = [s for s in own if s.metric == metric]
+            suffix = f" ({metric})" if len(metrics) > 1 else ""
+            benchmarks[bench.benchmark.name + suffix] = _benchmark_summary(bench, alike, tasks, suffix)
     return {"benchmarks": benchmarks, "tasks": tasks, "skipped": plan.skipped}
 
 
@@ -40,23 +44,31 @@ def task_summary(scores: TaskScores) -> dict[str, Any]:
 
 
 def _metric(scores: TaskScores, name: str) -> dict[str, Any]:
+    """Value and standard error of one metric; its unit is ``share`` (0 to 1) or ``points`` (the metric's own)."""
     values = scores.values[name]
     aggregate = scores.aggregations[name]
-    plain = all(isinstance(v, (bool, int, float, np.number)) for v in values)
-    if plain and (aggregate is None or getattr(aggregate, "__name__", "") == "mean"):
-        numbers = np.asarray(values, dtype=float)
-        if "cluster" in scores.samples:
-            stderr = statistics.clustered_stderr(numbers, list(scores.samples["cluster"]))
-            return {"value": float(numbers.mean()), "stderr": stderr, "stderr_kind": "clustered"}
-        return {"value": float(numbers.mean()), "stderr": statistics.mean_stderr(numbers), "stderr_kind": "iid"}
-    return {
-        "value": float(aggregate(values)),
-        "stderr": statistics.bootstrap_stderr(values, aggregate, seed=0),
-        "stderr_kind": "bootstrap",
-    }
+    if not all(isinstance(v, (bool, int, float, np.number)) for v in values):
+        return _resampled(values, aggregate, "points")
+    numbers = np.asarray(values, dtype=float)
+    unit = "share" if ((numbers >= 0) & (numbers <= 1)).all() else "points"
+    if aggregate is not None and getattr(aggregate, "__name__", "") != "mean":
+        return _resampled(values, aggregate, unit)
+    if "cluster" in scores.samples:
+        stderr, kind = statistics.clustered_stderr(numbers, list(scores.samples["cluster"])), "clustered"
+    else:
+        stderr, kind = statistics.mean_stderr(numbers), "iid"
+    return {"value": float(numbers.mean()), "stderr": stderr, "stderr_kind": kind, "unit": unit}
 
 
-def _benchmark_summary(bench: BenchmarkPlan, scores: Sequence[TaskScores], tasks: dict[str, Any]) -> dict[str, Any]:
+def _resampled(values: list[Any], aggregate: Callable[[list[Any]], float], unit: str) -> dict[str, Any]:
+    stderr = statistics.bootstrap_stderr(values, aggregate, seed=0)
+    return {"value": float(aggregate(values)), "stderr": stderr, "stderr_kind": "bootstrap", "unit": unit}
+
+
+def _benchmark_summary(
+    bench: BenchmarkPlan, scores: Sequence[TaskScores], tasks: dict[str, Any], suffix: str
+) -> dict[str, Any]:
+    plans = {task.name: task for task in bench.tasks}
     parts = [tasks[s.task] for s in scores]
     sizes = np.array([part["n"] for part in parts], dtype=float)
     macro = bench.benchmark.average == "macro"
@@ -64,15 +76,16 @@ def _benchmark_summary(bench: BenchmarkPlan, scores: Sequence[TaskScores], tasks
     values = np.array([part["value"] for part in parts])
     micro = float((values * sizes).sum() / sizes.sum())
     return {
-        "title": bench.benchmark.title,
+        "title": bench.benchmark.title + suffix,
         "value": float((values * weights).sum()),
         "stderr": _stderr(scores, parts, weights, macro),
         "n": int(sizes.sum()),
-        "of": sum(task.available for task in bench.tasks),
+        "of": sum(plans[s.task].available for s in scores),
         "tasks": [s.task for s in scores],
-        "shots": bench.tasks[0].shots,
+        "shots": plans[scores[0].task].shots,
         "metric": scores[0].metric,
         "filter": scores[0].filter,
+        "unit": "share" if all(part["unit"] == "share" for part in parts) else "points",
         "form": scores[0].form,
         "average": bench.benchmark.average,
         "micro": micro,

@@ -16,7 +16,7 @@ NASTY = "run|<script>alert(1)</script>\x1b[31m\u202egnp.\n& $x_1"
 def bench(title: str, **changes: Any) -> dict[str, Any]:
     entry = {
         "title": title, "value": 0.5, "stderr": 0.01, "n": 200, "metric": "acc", "filter": "none", "shots": 5,
-        "sample_data": False, "complete": True, "unparsed": 0.0,
+        "unit": "share", "sample_data": False, "complete": True, "unparsed": 0.0,
     }  # fmt: skip
     return {**entry, **changes}
 

@@ -130,3 +130,19 @@ def test_a_missing_response_is_never_a_score() -> None:
     responses.popitem()
     with pytest.raises(UserError, match="its response is missing"):
         score_plan(plan, responses)
+
+
+def test_a_group_that_mixes_metrics_has_one_entry_each() -> None:
+    plan = planned(Benchmark("truthfulqa", "truthfulqa", ("truthfulqa_mc1", "gsm8k_cot"), 0, None, None))
+    summary = summarise(plan, score_plan(plan, answered(plan)))
+    assert list(summary["benchmarks"]) == ["truthfulqa (acc)", "truthfulqa (exact_match)"]
+    assert summary["benchmarks"]["truthfulqa (exact_match)"]["tasks"] == ["gsm8k_cot"]
+
+
+def test_a_metric_of_the_whole_set_is_resampled() -> None:
+    plan = planned(GSM8K)
+    (scores,) = score_plan(plan, answered(plan))
+    scores.values["bleu"] = [("a b c d e", "a b c d e")] * len(scores.samples)
+    scores.aggregations["bleu"] = lambda pairs: 100.0 * sum(a == b for a, b in pairs) / len(pairs)
+    figure = summarise(plan, [scores])["tasks"]["gsm8k_qwen_cot"]["metrics"]["bleu"]
+    assert figure == {"value": 100.0, "stderr": 0.0, "stderr_kind": "bootstrap", "unit": "points"}
