@@ -162,15 +162,23 @@ def _observe(value: Any, path: tuple[Any, ...], shapes: _Shapes) -> None:
 
 
 def _shaped(call: Sequence[Any], shapes: _Shapes) -> list[Any]:
-    return [_shape(value, (position,), shapes) for position, value in enumerate(call)]
+    return [_argument(value, position, shapes) for position, value in enumerate(call)]
+
+
+def _argument(value: Any, position: int, shapes: _Shapes) -> Any:
+    seen = shapes.get((position,), set())
+    if isinstance(value, str) and seen and seen <= {int, float, complex}:
+        return _number(value)
+    return _shape(value, (position,), shapes)
 
 
 def _shape(value: Any, path: tuple[Any, ...], shapes: _Shapes) -> Any:
+    # Deeper than the asserts go, a level is as the one above it: such problems nest their argument's own kind.
+    while len(path) > 1 and not shapes.get(path, set()) & {list, tuple, set}:
+        path = path[:-1]
     seen = shapes.get(path, set())
     if isinstance(value, dict):
         return {key: _shape(item, (*path, _ANY), shapes) for key, item in value.items()}
-    if isinstance(value, str) and len(path) == 1 and seen and seen <= {int, float, complex}:
-        return _number(value)
     if not isinstance(value, list):
         return value
     items = [_shape(item, (*path, _ANY), shapes) for item in value]

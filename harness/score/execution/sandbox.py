@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -118,6 +119,7 @@ class Agent:
             "uid": uid,
             "work": str(self._base / "run"),
             "environment": _ENVIRONMENT | {"HOME": supervise.WORK if isolated else str(self._base / "run")},
+            "packages": "/opt/site" if isolated else sysconfig.get_path("purelib"),
             "warm": [] if isolated else list(warm),
         }
         try:
@@ -137,7 +139,9 @@ class Agent:
 
     def _python(self, isolated: bool) -> list[str]:
         package = "/opt/harness" if isolated else str(_INSIDE.parent)
-        return [sys.executable, "-I", "-B", "-c", _START.format(path=package)]
+        outside = not Path(sys.base_prefix).resolve().is_relative_to("/usr")
+        command = f"/opt/python/bin/{_interpreter().name}" if isolated and outside else sys.executable
+        return [command, "-I", "-B", "-c", _START.format(path=package)]
 
     def _wrapper(self) -> list[str]:
         if self.sandbox != "bwrap":
@@ -153,14 +157,20 @@ class Agent:
                 argv += ["--symlink", os.readlink(folder), folder]  # noqa: PTH115 - as it stands, not resolved
             elif Path(folder).is_dir():
                 argv += ["--ro-bind", folder, folder]
+        # bubblewrap makes folders on the way to a mount for its owner only; programs run as another user.
+        for folder in ("/opt", "/opt/harness", "/etc", "/etc/ssl"):
+            argv += ["--perms", "0755", "--dir", folder]
         etc = [f"/etc/{name}" for name in _ETC] + [str(path) for path in Path("/etc").glob("java*")]
         for path in etc:
             argv += ["--ro-bind-try", path, path]
-        for prefix in python_folders():
-            argv += ["--ro-bind", prefix, prefix]
-        for name, source in {"harness/inside": _INSIDE, **self.folders}.items():
+        shown = {"harness/inside": _INSIDE, "site": Path(sysconfig.get_path("purelib")), **self.folders}
+        base = _interpreter().parent.parent
+        if not base.is_relative_to("/usr"):
+            # The interpreter often lies in a home; shown elsewhere, nothing of the home's name or content shows.
+            shown["python"] = base
+            argv += ["--setenv", "LD_LIBRARY_PATH", "/opt/python/lib"]
+        for name, source in shown.items():
             argv += ["--ro-bind", str(source), f"/opt/{name}"]
-        # An empty folder of root's keeps what lies in the base folder of this agent out of sight.
         argv += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--dir", "/tmp"]
         return [*argv, "--remount-ro", "/", "--chdir", "/", "--"]
 
@@ -213,10 +223,9 @@ class Agent:
         self.close()
 
 
-def python_folders() -> list[str]:
-    """The folders outside /usr that the running Python needs: its own and its virtual environment's."""
-    folders = {os.path.realpath(sys.base_prefix), sys.prefix, str(Path(sys.executable).resolve().parent.parent)}
-    return sorted(folder for folder in folders if not Path(folder).is_relative_to("/usr"))
+def _interpreter() -> Path:
+    """The interpreter itself, behind the links of a virtual environment."""
+    return Path(sys.executable).resolve()
 
 
 def readable_by_others(path: Path) -> bool:

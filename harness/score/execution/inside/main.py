@@ -32,6 +32,8 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
     config: dict[str, Any] = wire.read_frame(requests)
+    if config["packages"] not in sys.path:
+        sys.path.append(config["packages"])
     for name in [*WARM, *config.get("warm", [])]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

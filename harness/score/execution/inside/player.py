@@ -100,10 +100,10 @@ def _outputs(request: dict[str, Any]) -> None:
 
 def _as_set(output: Any) -> Any:
     """For a problem whose answer has no order: what counts is the set of the output's items."""
-    return values.encode(set(output))
+    return values.encode_brief(set(output))
 
 
-_REDUCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"": values.encode, "set": _as_set}
+_REDUCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"": values.encode_brief, "set": _as_set}
 
 
 def _serve(request: dict[str, Any]) -> None:
