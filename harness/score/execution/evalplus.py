@@ -302,7 +302,8 @@ def _task(item: Problem, expected: Expected | None, program: str) -> pool.Task:
     secret: dict[str, Any] = {}
     if expected:
         secret = {"expected": expected.outputs, "tolerance": item.tolerance, "rule": item.rule}
-    return pool.Task("python", lambda _agent: request, secret)
+    weight = sum(expected.seconds) if expected else 0.0
+    return pool.Task("python", lambda _agent: request, secret, weight)
 
 
 def _verdict(item: Problem, outcome: pool.Outcome) -> PlusVerdict:
@@ -312,5 +313,5 @@ def _verdict(item: Problem, outcome: pool.Outcome) -> PlusVerdict:
     plus = python_verdict(outcome.result)
     base = plus
     if outcome.result["right"] >= len(item.base) and item.base:
-        base = dataclasses.replace(plus, status="passed", detail="")
+        base = dataclasses.replace(plus, status="passed", detail="", published_pass=True)
     return PlusVerdict(base, plus)

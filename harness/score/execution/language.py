@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,23 +133,38 @@ def stopped(step: Step) -> tuple[Status, str] | None:
     return _REASONS.get(step["reason"])
 
 
-def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool) -> tuple[Status, str]:
-    """The verdict on the commands of one program: (status, detail)."""
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on the commands of one program."""
+
+    status: Status
+    """As in `Verdict`."""
+
+    detail: str = ""
+    """As in `Verdict`."""
+
+    published_pass: bool = False
+    """As in `Verdict`."""
+
+
+def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool) -> Judgement:
+    """The verdict on the commands of one program, of which the first was a compilation where `compiled` says so."""
     last = steps[-1]
     ended = stopped(last)
     if compiled and len(steps) == 1:
-        return ended or ("error", "does not compile")
+        return Judgement(*(ended or ("error", "does not compile")))
     if ended:
-        return ended
+        return Judgement(*ended)
     lines = last["stdout"].splitlines()
     finished = not marker or marker in lines
     output = "\n".join(line for line in lines if line != marker)
     if language.passes(last, output, finished):
-        return "passed", ""
-    if last["code"] != 0 and _OUT_OF_MEMORY.search(last["stderr"] + output):
-        return "out_of_memory", "over its memory limit"
+        return Judgement("passed", "", True)
+    published = language.passes(last, output, True)
     if last["code"] == 0 and not finished:
-        return "wrong", "the program ended before its tests had finished"
-    if last["code"] < 0 and last["code"] != -6:
-        return "error", f"killed by signal {-last['code']}"
-    return "wrong", f"exit code {last['code']}"
+        return Judgement("wrong", "the program ended before its tests had finished", published)
+    if last["code"] != 0 and _OUT_OF_MEMORY.search(last["stderr"] + output):
+        return Judgement("out_of_memory", "over its memory limit", published)
+    if last["code"] < 0 and last["code"] != -signal.SIGABRT:
+        return Judgement("error", f"killed by signal {-last['code']}")
+    return Judgement("wrong", f"exit code {last['code']}", published)

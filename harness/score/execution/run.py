@@ -126,13 +126,13 @@ def _verdict(program: Program, marker: str, outcome: pool.Outcome) -> Verdict:
     if language.name == "python":
         return python_verdict(result)
     compiled = result[0] if len(result) > 1 or _only_compiled(language, result) else None
-    status, detail = judge(language, result, marker, compiled is not None)
+    judged = judge(language, result, marker, compiled is not None)
     last = result[-1]
     return Verdict(
-        status, detail, last["stdout"].replace(marker, "") if marker else last["stdout"], last["stderr"],
+        judged.status, judged.detail, last["stdout"].replace(marker, "") if marker else last["stdout"], last["stderr"],
         compile_seconds=compiled["wall"] if compiled else 0.0,
         run_seconds=0.0 if compiled is last else last["wall"],
-        cpu_seconds=last["cpu"],
+        cpu_seconds=last["cpu"], published_pass=judged.published_pass,
     )  # fmt: skip
 
 
@@ -154,5 +154,5 @@ def python_verdict(result: Mapping[str, Any]) -> Verdict:
         status = "out_of_memory"
     return Verdict(
         status, detail, result["stdout"], result["stderr"],
-        run_seconds=result["wall"], cpu_seconds=result["cpu"],
+        run_seconds=result["wall"], cpu_seconds=result["cpu"], published_pass=status == "passed",
     )  # fmt: skip

@@ -120,7 +120,7 @@ class Agent:
             "work": str(self._base / "run"),
             "environment": _ENVIRONMENT | {"HOME": supervise.WORK if isolated else str(self._base / "run")},
             "packages": "/opt/site" if isolated else sysconfig.get_path("purelib"),
-            "warm": [] if isolated else list(warm),
+            "warm": [] if isolated or readable_by_others(_interpreter().parent) else [*_loadable(), *warm],
         }
         try:
             wire.write_frame(self._in, config)
@@ -226,6 +226,15 @@ class Agent:
 def _interpreter() -> Path:
     """The interpreter itself, behind the links of a virtual environment."""
     return Path(sys.executable).resolve()
+
+
+def _loadable() -> list[str]:
+    """The standard library but for what opens windows or browsers: loaded ahead where programs may not read it."""
+    return sorted(
+        name
+        for name in sys.stdlib_module_names
+        if not name.startswith("_") and name not in ("antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo")
+    )
 
 
 def readable_by_others(path: Path) -> bool:

@@ -79,6 +79,10 @@ class Verdict:
     cpu_seconds: float = 0.0
     """Processor time of the run, as far as the kernel attributes it."""
 
+    published_pass: bool = False
+    """Whether the benchmark's published rule passes the program: it does not ask whether the tests finished, so that
+    in C# an uncaught exception passes. A figure to set beside published ones; `status` is the verdict."""
+
     @property
     def passed(self) -> bool:
         """Whether the program passed all its tests."""

@@ -150,3 +150,13 @@ def resident_bytes(pids: list[int]) -> int:
                 fields = file.read().split()
             total += (int(fields[1]) - int(fields[2])) * page
     return total
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Processor time that these processes, and those of their children that ended, have had."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+                ticks += sum(int(field) for field in file.read().rpartition(")")[2].split()[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")

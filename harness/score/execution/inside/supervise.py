@@ -6,6 +6,7 @@ It never executes code of the program under test; it keeps the privileges that t
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import select
@@ -37,6 +38,7 @@ class Place:
         self.limits: dict[str, int] = request["limits"]
         self.memory: int = request["memory"]
         self.output: int = request["output"]
+        self.patience: int = request["patience"]
         self.environment: dict[str, str] = config["environment"] | request.get("environment", {})
         self.work = WORK if self.isolated else config["work"]
 
@@ -60,8 +62,10 @@ class Place:
         if self.uid is not None and os.geteuid() == 0:
             os.chown(path, self.uid, self.uid)
 
-    def enter(self, limits: dict[str, int]) -> None:
-        """Make the present process one that a program may have."""
+    def enter(self, limits: dict[str, int], wall: float = math.inf) -> None:
+        """Make the present process one that a program may have; `wall` is its time limit."""
+        if self.patience > 1 and wall < math.inf:
+            limits = limits | {"cpu": min(limits.get("cpu", 1 << 30), math.ceil(wall))}
         kernel.set_limits(self.limits | limits)
         kernel.drop_privileges(self.uid)
         kernel.die_with_parent()
@@ -129,7 +133,7 @@ class Watch:
     def __init__(self, place: Place, wall: float, start: Callable[[int, int], int]) -> None:
         self.place = place
         self.began = time.monotonic()
-        self.deadline = self.began + wall
+        self.deadline = self.began + wall * place.patience
         self.tails = [bytearray(), bytearray()]
         self.written = 0
         self.reason = ""
@@ -180,6 +184,7 @@ class Watch:
         return bool(part)
 
     def _finish(self) -> dict[str, Any]:
+        alive = kernel.cpu_seconds(kernel.descendants(self.pid)) if self.reason == "timeout" else 0.0
         if self.reason:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -209,7 +214,7 @@ class Watch:
             "stdout": self.tails[0].decode("utf-8", "replace"),
             "stderr": self.tails[1].decode("utf-8", "replace"),
             "wall": wall,
-            "cpu": usage.ru_utime + usage.ru_stime,
+            "cpu": usage.ru_utime + usage.ru_stime + alive,
         }
 
 
@@ -233,7 +238,7 @@ def _command(place: Place, step: dict[str, Any]) -> Callable[[int, int], int]:
         try:
             nothing = os.open("/dev/null", os.O_RDONLY)
             player.prepare({0: nothing, 1: out, 2: err}, {})
-            place.enter(step["limits"])
+            place.enter(step["limits"], step["wall"])
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             # Python ignores this signal, and programs inherit that; a shell pipeline needs it.
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -260,7 +265,7 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
             player.prepare(
                 {0: nothing, 1: out, 2: err}, {player.COMMANDS: commands_read, player.ANSWERS: answers_write}
             )
-            place.enter(request["step_limits"])
+            place.enter(request["step_limits"], request["wall"])
             os.environ.clear()
             os.environ.update(place.environment)
             player.main(request)
