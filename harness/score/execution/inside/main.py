@@ -67,9 +67,13 @@ def _compile(
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
     request["compiled"] = [
-        {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :], "wall": answer["wall"], "cpu": 0.0}
+        {
+            "code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :],
+            "wall": answer["wall"], "cpu": 0.0,
+        }  # fmt: skip
     ]
     request["files"] = answer["files"]
+    request["binary"] = answer.get("binary", {})
     return bool(answer["ok"])
 
 
@@ -108,7 +112,7 @@ def _isolated(config: dict[str, Any], request: dict[str, Any], requests: int, re
 
 def _run(config: dict[str, Any], request: dict[str, Any], requests: int, results: int) -> int:
     place = supervise.Place(config, request)
-    place.make(request["files"])
+    place.make(request["files"], request.get("binary", {}))
     supervise.own_limits(4 << 30)
     try:
         if request["kind"] == "steps":

@@ -5,6 +5,7 @@ It never executes code of the program under test; it keeps the privileges that t
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import math
 import os
@@ -42,17 +43,19 @@ class Place:
         self.environment: dict[str, str] = config["environment"] | request.get("environment", {})
         self.work = WORK if self.isolated else config["work"]
 
-    def make(self, files: dict[str, str]) -> None:
-        """An empty working folder with the program's files."""
+    def make(self, files: dict[str, str], binary: dict[str, str]) -> None:
+        """An empty working folder with the program's files, given as text or as base64."""
         if self.isolated:
             kernel.mount_tmpfs("/tmp", self.limits["file_size"] * 4, 20_000)
             kernel.mount_proc("/proc")
         else:
             kernel.adopt_orphans()
         os.mkdir(self.work, 0o700)  # noqa: PTH102
-        for name, text in files.items():
+        content = {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}
+        content |= {name: base64.b64decode(text) for name, text in binary.items()}
+        for name, body in content.items():
             path = Path(self.work, name)
-            path.write_text(text, encoding="utf-8", errors="surrogatepass")
+            path.write_bytes(body)
             self._give(path)
         self._give(Path(self.work))
         os.chdir(self.work)
