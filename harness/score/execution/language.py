@@ -70,7 +70,8 @@ class Language:
     """How to compile and run."""
 
     finish: Callable[[str, str], str]
-    """The tests with a last statement that writes the given marker to stdout. ValueError for tests of another form."""
+    """The tests with a last statement that writes the given marker to stdout. ValueError for tests of
+    another form."""
 
     passes: Callable[[Step, str, bool], bool]
     """The benchmark's rule: (the run, its stdout without the marker, whether the marker came) -> passed."""
@@ -82,8 +83,8 @@ class Language:
     """Environment variables beside those of every program."""
 
     warm: Callable[[Path, Path | None], None] | None = None
-    """Makes the files that speed up each program (a precompiled header, a compiler that stays) in an empty folder,
-    given also the folder of npm's packages."""
+    """Makes the files that speed up each program (a precompiled header, a compiler that stays) in an empty
+    folder, given also the folder of npm's packages."""
 
     warm_sources: tuple[Path, ...] = ()
     """Files of ours that the warm folder is made from; a change makes a new one."""
@@ -95,7 +96,8 @@ def by_exit_code(step: Step, _output: str, finished: bool) -> bool:
 
 
 def append(statement: str) -> Callable[[str, str], str]:
-    """Finish tests that are statements of a script: `statement` follows, with the marker in place of MARKER."""
+    """Finish tests that are statements of a script: `statement` follows, with the marker in place of
+    MARKER."""
 
     def finish(tests: str, marker: str) -> str:
         return f"{tests}\n{statement.replace('MARKER', marker)}\n"
@@ -104,7 +106,8 @@ def append(statement: str) -> Callable[[str, str], str]:
 
 
 def before_last_brace(statement: str, braces: int) -> Callable[[str, str], str]:
-    """Finish tests that end with a main function: `statement` goes before its closing brace, `braces` from the end."""
+    """Finish tests that end with a main function: `statement` goes before its closing brace, `braces` from
+    the end."""
 
     def finish(tests: str, marker: str) -> str:
         end = len(tests)
@@ -148,7 +151,8 @@ class Judgement:
 
 
 def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool) -> Judgement:
-    """The verdict on the commands of one program, of which the first was a compilation where `compiled` says so."""
+    """The verdict on the commands of one program, of which the first was a compilation where `compiled`
+    says so."""
     last = steps[-1]
     ended = stopped(last)
     if compiled and len(steps) == 1:

@@ -14,12 +14,12 @@ from harness.score.execution.sandbox import Agent, AgentDied
 from harness.score.execution.spec import SandboxName
 
 OWN_FAULT: Final = 0.9
-"""A run that had the processor for this share of its time limit has itself to blame. With less, it waited: for a
-busy machine, perhaps, so it is repeated alone before it counts as a timeout."""
+"""A run that had the processor for this share of its time limit has itself to blame. With less, it waited:
+for a busy machine, perhaps, so it is repeated alone before it counts as a timeout."""
 
 PATIENCE: Final = 3
-"""A run that is repeated alone may take this many times its limit by the clock, while its processor time stays within
-the limit: other programs of this machine may still be at work."""
+"""A run that is repeated alone may take this many times its limit by the clock, while its processor time
+stays within the limit: other programs of this machine may still be at work."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,15 @@ class Task:
     """Short name of the language, whose warm files the agent must show."""
 
     request: Callable[[Agent], Mapping[str, Any]]
-    """Makes the part that the program's process may know; given the agent, which knows where files are shown."""
+    """Makes the part that the program's process may know; given the agent, which knows where files are
+    shown."""
 
     secret: Mapping[str, Any]
     """The part that only the judge may know: expected outputs, tests."""
 
     weight: float = 0.0
-    """About how long it takes, in any unit: the longest start first, so that none is left alone at the end."""
+    """About how long it takes, in any unit: the longest start first, so that none is left alone at the
+    end."""
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,3 @@ def _work(
     finally:
         if agent:
             agent.close()
-

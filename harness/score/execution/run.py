@@ -27,9 +27,9 @@ def execute(
 ) -> list[Verdict]:
     """Run programs with their tests, in parallel, and return their verdicts in the same order.
 
-    `workers` is the number of programs at a time (the cores by default), `cache` a file of earlier verdicts. A
-    program in a language that is not installed gets `missing_tool`: ask `toolchains.require` first. Raises UserError
-    for an unknown language or sandbox.
+    `workers` is the number of programs at a time (the cores by default), `cache` a file of earlier
+    verdicts. A program in a language that is not installed gets `missing_tool`: ask `toolchains.require`
+    first. Raises UserError for an unknown language or sandbox.
     """
     limits = limits or Limits()
     sandbox = choose(sandbox)
@@ -62,7 +62,8 @@ def execute(
 
 
 def python_check(program: str, check: str, **options: Any) -> Verdict:
-    """The verdict on one Python program whose tests are code that calls its functions. Options as of `execute`."""
+    """The verdict on one Python program whose tests are code that calls its functions. Options as of
+    `execute`."""
     return execute([Program("python", program, check)], **options)[0]
 
 
@@ -87,7 +88,9 @@ def _job(program: Program, limits: Limits) -> tuple[pool.Task, str]:
     text = program.source + tests
 
     def request_for(agent: Agent) -> Mapping[str, Any]:
-        commands = language.commands(text, agent.folder(language.name) if language.name in agent.folders else "")
+        commands = language.commands(
+            text, agent.folder(language.name) if language.name in agent.folders else ""
+        )
         run = {"argv": commands.run, "wall": limits.wall, "limits": {"cpu": math.ceil(limits.cpu)}}
         steps: list[Mapping[str, Any]] = [run]
         if commands.compile:

@@ -1,8 +1,8 @@
 """Sandboxes by name, and the agent that runs programs inside one.
 
-`bwrap` gives each program its own pid, ipc and mount name spaces in a file system of read-only system folders,
-without network; `rlimit` only limits resources and, started as root, changes to a user of its own; `none` limits
-resources and changes nothing else.
+`bwrap` gives each program its own pid, ipc and mount name spaces in a file system of read-only system
+folders, without network; `rlimit` only limits resources and, started as root, changes to a user of its own;
+`none` limits resources and changes nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,16 @@ _ENVIRONMENT: Final = {
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # Of /etc, what tools of the supported languages read; no account, key or host name is among it.
 _ETC: Final = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mono", "php", "ssl/openssl.cnf")
-_CAPABILITIES: Final = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SYS_RESOURCE")
+_CAPABILITIES: Final = (
+    "SYS_ADMIN",
+    "SETUID",
+    "SETGID",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "SYS_RESOURCE",
+)
 
 RLIMIT_WARNING: Final = (
     "the sandbox 'rlimit' limits time, memory, processes and output, but programs see the network and the file "
@@ -91,7 +100,11 @@ class Agent:
     """One agent in its sandbox, for one worker; a context manager. Runs one request at a time."""
 
     def __init__(
-        self, sandbox: SandboxName, *, folders: Mapping[str, Path] | None = None, warm: Sequence[str] = ("numpy",)
+        self,
+        sandbox: SandboxName,
+        *,
+        folders: Mapping[str, Path] | None = None,
+        warm: Sequence[str] = ("numpy",),
     ) -> None:
         """Start the agent; `folders` are shown to programs, read-only, under /opt by name.
 
@@ -133,7 +146,8 @@ class Agent:
         if self.sandbox == "none":
             return None
         if os.geteuid() == 0:
-            # One user an agent: programs of two agents cannot touch each other, and each has its own process limit.
+            # One user an agent: programs of two agents cannot touch each other, and each has its own
+            # process limit.
             return _FIRST_UID + int.from_bytes(os.urandom(3), "big")
         return os.geteuid()
 
@@ -146,7 +160,14 @@ class Agent:
     def _wrapper(self) -> list[str]:
         if self.sandbox != "bwrap":
             return []
-        argv = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        argv = [
+            "bwrap",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ]
         argv += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
         if os.geteuid() != 0:
             argv += ["--unshare-user"]
@@ -166,7 +187,8 @@ class Agent:
         shown = {"harness/inside": _INSIDE, "site": Path(sysconfig.get_path("purelib")), **self.folders}
         base = _interpreter().parent.parent
         if not base.is_relative_to("/usr"):
-            # The interpreter often lies in a home; shown elsewhere, nothing of the home's name or content shows.
+            # The interpreter often lies in a home; shown elsewhere, nothing of the home's name or content
+            # shows.
             shown["python"] = base
             argv += ["--setenv", "LD_LIBRARY_PATH", "/opt/python/lib"]
         for name, source in shown.items():
@@ -175,7 +197,8 @@ class Agent:
         return [*argv, "--remount-ro", "/", "--chdir", "/", "--"]
 
     def folder(self, name: str) -> str:
-        """Where programs see a folder of `folders`. Outside bwrap, a copy where others may not read the original."""
+        """Where programs see a folder of `folders`. Outside bwrap, a copy where others may not read the
+        original."""
         if self.sandbox == "bwrap":
             return f"/opt/{name}"
         source = self.folders[name]
@@ -229,11 +252,13 @@ def _interpreter() -> Path:
 
 
 def _loadable() -> list[str]:
-    """The standard library but for what opens windows or browsers: loaded ahead where programs may not read it."""
+    """The standard library but for what opens windows or browsers: loaded ahead where programs may not read
+    it."""
     return sorted(
         name
         for name in sys.stdlib_module_names
-        if not name.startswith("_") and name not in ("antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo")
+        if not name.startswith("_")
+        and name not in ("antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo")
     )
 
 

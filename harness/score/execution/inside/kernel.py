@@ -46,7 +46,8 @@ def _checked(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises OSError."""
+    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises
+    OSError."""
     _checked(_libc().unshare(flags), "unshare")
 
 
@@ -99,8 +100,8 @@ def set_limits(limits: Mapping[str, int]) -> None:
         number = LIMITS[name]
         hard = resource.getrlimit(number)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # For the processor time the soft limit comes one second earlier, so that the kernel sends SIGXCPU, which
-        # tells a timeout from a kill.
+        # For the processor time the soft limit comes one second earlier, so that the kernel sends SIGXCPU,
+        # which tells a timeout from a kill.
         resource.setrlimit(number, (value, value + 1 if name == "cpu" and hard == -1 else value))
 
 

@@ -1,7 +1,7 @@
 """The agent: started once a worker inside the sandbox, it forks a supervised run for every request.
 
-The harness writes two frames a run, the request and the secret, and reads one, the result. The program's process is
-forked before the secret is read, so no trace of it is in the program's memory.
+The harness writes two frames a run, the request and the secret, and reads one, the result. The program's
+process is forked before the secret is read, so no trace of it is in the program's memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,44 @@ from typing import Any
 
 from . import kernel, service, supervise, wire
 
-WARM = (
-    "abc array bisect calendar cmath collections copy csv dataclasses datetime decimal difflib enum fractions functools "
-    "hashlib heapq inspect io itertools json math numbers operator random re secrets statistics string struct "
-    "textwrap time typing unicodedata uuid _strptime"
-).split()
+WARM = [
+    "abc",
+    "array",
+    "bisect",
+    "calendar",
+    "cmath",
+    "collections",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "numbers",
+    "operator",
+    "random",
+    "re",
+    "secrets",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "time",
+    "typing",
+    "unicodedata",
+    "uuid",
+    "_strptime",
+]
 """Modules that programs often import, loaded once before any of them runs."""
 
 
@@ -57,7 +90,8 @@ def main() -> None:
 def _compile(
     config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
 ) -> bool:
-    """Compile by a service: the request gets the files and the step's result; whether there is something to run."""
+    """Compile by a service: the request gets the files and the step's result; whether there is something to
+    run."""
     argv = request["service"]
     key = tuple(argv)
     if key not in services:
@@ -68,8 +102,12 @@ def _compile(
     code = 0 if answer["ok"] else 1
     request["compiled"] = [
         {
-            "code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :],
-            "wall": answer["wall"], "cpu": 0.0,
+            "code": code,
+            "reason": reason,
+            "stdout": "",
+            "stderr": answer["text"][-supervise.TAIL :],
+            "wall": answer["wall"],
+            "cpu": 0.0,
         }  # fmt: skip
     ]
     request["files"] = answer["files"]

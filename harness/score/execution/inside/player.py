@@ -1,7 +1,7 @@
 """Run a Python program under test and answer calls to its functions.
 
-The player is the untrusted half: whatever it sends is only data. It holds the program and the inputs, never an
-expected output or a test, so a program that passes has computed the answers.
+The player is the untrusted half: whatever it sends is only data. It holds the program and the inputs, never
+an expected output or a test, so a program that passes has computed the answers.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _outputs(request: dict[str, Any]) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             wire.write_frame(ANSWERS, {"outputs": outputs, "seconds": seconds})
             wire.write_frame(
-                ANSWERS, _failure(error) | {"input": number, "limit": limit, "cpu": time.process_time() - used}
+                ANSWERS,
+                _failure(error) | {"input": number, "limit": limit, "cpu": time.process_time() - used},
             )
             return
         now = clock()
@@ -143,7 +144,8 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 
 def _allow(limit: float, patience: int) -> None:
-    """Let SIGALRM mean: `limit` seconds have passed; with patience, that much processor time, or many times that."""
+    """Let SIGALRM mean: `limit` seconds have passed; with patience, that much processor time, or many times
+    that."""
     began, used = time.monotonic(), time.process_time()
 
     def alarm(_signal: int, _frame: types.FrameType | None) -> None:
@@ -165,7 +167,8 @@ def _flush() -> None:
 
 
 def prepare(standard: dict[int, int], keep: dict[int, int]) -> None:
-    """Arrange the descriptors of a new process: `standard` and `keep` map a new number to an old; the rest closes."""
+    """Arrange the descriptors of a new process: `standard` and `keep` map a new number to an old; the rest
+    closes."""
     wanted = standard | keep
     # First out of the way, so that no dup2 overwrites a descriptor that is still to be moved.
     high = {new: os.dup(old) for new, old in wanted.items()}

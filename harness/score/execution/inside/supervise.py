@@ -21,7 +21,8 @@ from typing import Any, Final
 from . import judge, kernel, player, wire
 
 WORK: Final = "/tmp/run"
-"""The working folder of a program in its own mount name space, on a file system in memory that dies with it."""
+"""The working folder of a program in its own mount name space, on a file system in memory that dies with
+it."""
 
 TAIL: Final = 8192
 """Bytes kept from the end of each output stream."""
@@ -118,7 +119,7 @@ def _flatten(path: str) -> None:
             if not below:
                 break
             with contextlib.suppress(OSError):
-                os.chmod(below[0], 0o700, dir_fd=here)  # noqa: PTH101
+                os.chmod(below[0], 0o700, dir_fd=here)
             deeper = os.open(below[0], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = deeper
@@ -287,7 +288,9 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
     return verdict
 
 
-def _judge_stream(watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int) -> dict[str, Any]:
+def _judge_stream(
+    watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int
+) -> dict[str, Any]:
     """Judge a script's end, or outputs as they come."""
     outputs = judge.Outputs(request["inputs"], secret) if "expected" in secret else None
     verdict: dict[str, Any] = {
@@ -335,9 +338,7 @@ def _judge_check(
     if tester == 0:
         try:
             nothing = os.open("/dev/null", os.O_RDWR)
-            player.prepare(
-                {0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write}
-            )
+            player.prepare({0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write})
             place.enter({})
             kernel.hide_memory()
             wire.write_frame(5, judge.run_check(secret, 3, 4))

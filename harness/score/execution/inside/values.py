@@ -1,8 +1,8 @@
 """Python values as JSON and back, without trusting who wrote them.
 
-The values of a program under test cross into the judge as data: nothing of the program's code (an ``__eq__`` that
-always agrees, a ``__reduce__``) comes along. Scalars and lists are themselves; everything else is an object with
-one key, its kind.
+The values of a program under test cross into the judge as data: nothing of the program's code (an
+``__eq__`` that always agrees, a ``__reduce__``) comes along. Scalars and lists are themselves; everything
+else is an object with one key, its kind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _SMALL: Final = 1 << 1024
 
 
 class Opaque:
-    """A value that is not data (a match, a lambda, an array): equal to nothing, true or false as the original."""
+    """A value that is not data (a match, a lambda, an array): equal to nothing, true or false as the
+    original."""
 
     def __init__(self, kind: str, truth: bool) -> None:
         self.kind = kind
@@ -130,12 +131,13 @@ def _encode_other(value: Any) -> Any:
 
 
 BRIEF: Final = 4096
-"""An output of more than this weight (an item weighs 1, text and integers one for each eight bytes) is sent as a
-digest, if equality is all that can be asked of it."""
+"""An output of more than this weight (an item weighs 1, text and integers one for each eight bytes) is sent
+as a digest, if equality is all that can be asked of it."""
 
 
 def encode_brief(value: Any) -> Any:
-    """As `encode`, but a large value without fractions becomes `{"digest": …}`: equal digests, equal values."""
+    """As `encode`, but a large value without fractions becomes `{"digest": …}`: equal digests, equal
+    values."""
     try:
         if not isinstance(value, str | bytes | int | list | tuple | set | frozenset | dict):
             return encode(value)
