@@ -45,7 +45,7 @@ _RULES: Final[Mapping[str, str]] = {
     "digit_distance_nums": "digits",
 }
 _UNORDERED: Final = frozenset(
-    [
+    {
         "similar_elements",
         "find_char_long",
         "common_in_nested_lists",
@@ -54,7 +54,7 @@ _UNORDERED: Final = frozenset(
         "intersection_array",
         "find_dissimilar",
         "Diff",
-    ]
+    }
 )
 
 

@@ -121,8 +121,9 @@ def before_last_brace(statement: str, braces: int) -> Callable[[str, str], str]:
 
 
 _OUT_OF_MEMORY: Final = re.compile(
-    r"std::bad_alloc|java\.lang\.OutOfMemoryError|heap out of memory|Allowed memory size of|OutOfMemoryException"
-    r"|[Cc]annot allocate memory|Out of memory|xmalloc: |xrealloc: |There is insufficient memory"
+    r"std::bad_alloc|java\.lang\.OutOfMemoryError|heap out of memory|Allowed memory size of"
+    r"|OutOfMemoryException|[Cc]annot allocate memory"
+    r"|Out of memory|xmalloc: |xrealloc: |There is insufficient memory"
 )
 _REASONS: Final[Mapping[str, tuple[Status, str]]] = {
     "timeout": ("timeout", "over its time limit"),

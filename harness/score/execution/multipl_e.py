@@ -52,23 +52,27 @@ def _known(language: str) -> None:
 
 _FENCE: Final = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 _IMPORTS: Final = (
-    "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib, string\n"
+    "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib\n"
+    "import string\n"
     "try:\n    import numpy\n    import numpy as np\nexcept ImportError:\n    pass\n"
     "from typing import *\nfrom collections import *\n"
 )
+_JAVA: Final = (
+    "".join(
+        f"import {name}.*;\n"
+        for name in (
+            "java.util",
+            "java.lang.reflect",
+            "org.javatuples",
+            "java.security",
+            "java.math",
+            "java.io",
+        )
+    )
+    + "import java.util.stream.*;\n"
+)
 _CHAT_HEADERS: Final = {
-    "java": "".join(
-        f"import {name};\n"
-        for name in [
-            "java.util.*",
-            "java.lang.reflect.*",
-            "org.javatuples.*",
-            "java.security.*",
-            "java.math.*",
-            "java.io.*",
-            "java.util.stream.*",
-        ]
-    ),
+    "java": _JAVA,
     "cs": "using System;\n" + _BASE_HEADERS["cs"],
     "cpp": "".join(f"#include<{name}>\n" for name in ("bits/stdc++.h", "boost/any.hpp", *_CPP.split())),
 }
@@ -98,14 +102,14 @@ def chat_program(language: str, prompt: str, output: str, tests: str) -> Program
     if language in ("java", "cs"):
         code = _CHAT_HEADERS[language] + _open_class(language, prompt, code)
     elif language == "cpp":
-        code = _CHAT_HEADERS[language] + _without_last_braces(_without_main(code, "int main("), 1)
+        code = _CHAT_HEADERS[language] + _open_function(_without_main(code, "int main("))
     elif language == "python":
         code = _IMPORTS + (code if _name(language, prompt) in code else prompt + code)
     elif language in ("js", "ts"):
         code = code if "function" in code else prompt + code
     elif language == "sh":
         known = re.search(rf"\b{re.escape(_name(language, prompt))}\s*\(\)", code)
-        code = _without_last_braces(code if known else prompt + code, 1)
+        code = _open_function(code if known else prompt + code)
     else:
         code = _php(prompt, code)
     return Program(language, f"{code}\n", tests)
@@ -173,9 +177,7 @@ def _closing(code: str, opening: int) -> int:
     return len(code)
 
 
-def _without_last_braces(code: str, count: int) -> str:
-    lines = code.rstrip().splitlines()
-    for _ in range(count):
-        if lines and lines[-1].strip() == "}":
-            lines.pop()
-    return "\n".join(lines)
+def _open_function(code: str) -> str:
+    """The code up to the brace that closes its last function: the tests bring it. Examples of use go with it."""
+    end = code.rfind("\n}")
+    return code[:end] if end >= 0 else code

@@ -77,7 +77,7 @@ def starved(result: Any) -> bool:
         return bool(last["reason"] == "timeout" and last["cpu"] < OWN_FAULT * last["wall"])
     if result["reason"] == "timeout":
         return bool(result["cpu"] < OWN_FAULT * result["wall"])
-    return result["status"] == "timeout" and result["call_cpu"] < OWN_FAULT * result["call_limit"]
+    return bool(result["status"] == "timeout" and result["call_cpu"] < OWN_FAULT * result["call_limit"])
 
 
 def _run_all(

@@ -131,8 +131,9 @@ def _verdict(program: Program, marker: str, outcome: pool.Outcome) -> Verdict:
     compiled = result[0] if len(result) > 1 or _only_compiled(language, result) else None
     judged = judge(language, result, marker, compiled is not None)
     last = result[-1]
+    stdout = last["stdout"].replace(marker, "") if marker else last["stdout"]
     return Verdict(
-        judged.status, judged.detail, last["stdout"].replace(marker, "") if marker else last["stdout"], last["stderr"],
+        judged.status, judged.detail, stdout, last["stderr"],
         compile_seconds=compiled["wall"] if compiled else 0.0,
         run_seconds=0.0 if compiled is last else last["wall"],
         cpu_seconds=last["cpu"], published_pass=judged.published_pass,

@@ -54,8 +54,8 @@ _CAPABILITIES: Final = (
 )
 
 RLIMIT_WARNING: Final = (
-    "the sandbox 'rlimit' limits time, memory, processes and output, but programs see the network and the file "
-    "system as any user of this machine does; install bubblewrap for a real one"
+    "the sandbox 'rlimit' limits time, memory, processes and output, but programs see the network and the "
+    "file system as any user of this machine does; install bubblewrap for a real one"
 )
 
 
@@ -125,7 +125,8 @@ class Agent:
         except OSError:
             remove(self._base)
             raise
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         config = {
             "isolated": isolated,

@@ -202,4 +202,4 @@ def _become(argument: Any, after: Any) -> None:
         argument[:] = after
     elif isinstance(argument, dict | set) and isinstance(after, dict | set):
         argument.clear()
-        argument.update(after)  # type: ignore[arg-type]
+        argument.update(after)

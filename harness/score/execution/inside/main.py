@@ -16,44 +16,23 @@ from typing import Any
 
 from . import kernel, service, supervise, wire
 
-WARM = [
-    "abc",
-    "array",
-    "bisect",
-    "calendar",
-    "cmath",
-    "collections",
-    "copy",
-    "csv",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "difflib",
-    "enum",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "inspect",
-    "io",
-    "itertools",
-    "json",
-    "math",
-    "numbers",
-    "operator",
-    "random",
-    "re",
-    "secrets",
-    "statistics",
-    "string",
-    "struct",
-    "textwrap",
-    "time",
-    "typing",
-    "unicodedata",
-    "uuid",
-    "_strptime",
-]
+WARM = (
+    *("abc", "array", "bisect", "calendar", "cmath", "collections", "copy", "csv", "dataclasses", "datetime"),
+    *(
+        "decimal",
+        "difflib",
+        "enum",
+        "fractions",
+        "functools",
+        "hashlib",
+        "heapq",
+        "inspect",
+        "io",
+        "itertools",
+    ),
+    *("json", "math", "numbers", "operator", "random", "re", "secrets", "statistics", "string", "struct"),
+    *("textwrap", "time", "typing", "unicodedata", "uuid", "_strptime"),
+)
 """Modules that programs often import, loaded once before any of them runs."""
 
 
@@ -100,16 +79,8 @@ def _compile(
     answer = services[key].compile(name, text, request["service_wall"])
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
-    request["compiled"] = [
-        {
-            "code": code,
-            "reason": reason,
-            "stdout": "",
-            "stderr": answer["text"][-supervise.TAIL :],
-            "wall": answer["wall"],
-            "cpu": 0.0,
-        }  # fmt: skip
-    ]
+    step = {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :]}
+    request["compiled"] = [step | {"wall": answer["wall"], "cpu": 0.0}]
     request["files"] = answer["files"]
     request["binary"] = answer.get("binary", {})
     return bool(answer["ok"])

@@ -294,8 +294,11 @@ def _judge_stream(
     """Judge a script's end, or outputs as they come."""
     outputs = judge.Outputs(request["inputs"], secret) if "expected" in secret else None
     verdict: dict[str, Any] = {
-        "status": "wrong", "detail": "the program ended before its tests had finished", "outputs": [], "seconds": []
-    }  # fmt: skip
+        "status": "wrong",
+        "detail": "the program ended before its tests had finished",
+        "outputs": [],
+        "seconds": [],
+    }
 
     def arrived() -> bool:
         try:

@@ -107,7 +107,8 @@ def _encode(value: Any) -> Any:
 
 
 def _encode_other(value: Any) -> Any:
-    for base in (str, list, tuple, set, dict):
+    bases: tuple[Any, ...] = (str, list, tuple, set, dict)
+    for base in bases:
         if isinstance(value, base):
             return {"foreign": _encode(base(value))}
     if isinstance(value, type({}.keys()) | type({}.items())):
@@ -121,7 +122,7 @@ def _encode_other(value: Any) -> Any:
     if type(value).__module__ == "numpy" and type(value).__name__.startswith("bool"):
         return {"foreign": int(bool(value))}
     if isinstance(value, Iterator | type({}.values())):
-        items = []
+        items: list[Any] = []
         for item in value:
             if len(items) == LONGEST_ITERATOR:
                 return _opaque(value)
