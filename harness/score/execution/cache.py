@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Final
 
 MEANING: Final = 1
-"""The version of what a verdict means; raised when a rule of judging changes, so that no old verdict is used."""
+"""The version of what a verdict means; raised when a rule of judging changes, so that no old verdict is
+used."""
 
 
 def key(**parts: Any) -> str:
@@ -29,7 +30,9 @@ class Cache:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, timeout=60)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS executions (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS executions (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+        )
 
     def get(self, key: str) -> Any:
         """What was stored under a key, or None."""

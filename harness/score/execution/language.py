@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,8 @@ class Language:
     """How to compile and run."""
 
     finish: Callable[[str, str], str]
-    """The tests with a last statement that writes the given marker to stdout. ValueError for tests of another form."""
+    """The tests with a last statement that writes the given marker to stdout. ValueError for tests of
+    another form."""
 
     passes: Callable[[Step, str, bool], bool]
     """The benchmark's rule: (the run, its stdout without the marker, whether the marker came) -> passed."""
@@ -81,8 +83,8 @@ class Language:
     """Environment variables beside those of every program."""
 
     warm: Callable[[Path, Path | None], None] | None = None
-    """Makes the files that speed up each program (a precompiled header, a compiler that stays) in an empty folder,
-    given also the folder of npm's packages."""
+    """Makes the files that speed up each program (a precompiled header, a compiler that stays) in an empty
+    folder, given also the folder of npm's packages."""
 
     warm_sources: tuple[Path, ...] = ()
     """Files of ours that the warm folder is made from; a change makes a new one."""
@@ -94,7 +96,8 @@ def by_exit_code(step: Step, _output: str, finished: bool) -> bool:
 
 
 def append(statement: str) -> Callable[[str, str], str]:
-    """Finish tests that are statements of a script: `statement` follows, with the marker in place of MARKER."""
+    """Finish tests that are statements of a script: `statement` follows, with the marker in place of
+    MARKER."""
 
     def finish(tests: str, marker: str) -> str:
         return f"{tests}\n{statement.replace('MARKER', marker)}\n"
@@ -103,7 +106,8 @@ def append(statement: str) -> Callable[[str, str], str]:
 
 
 def before_last_brace(statement: str, braces: int) -> Callable[[str, str], str]:
-    """Finish tests that end with a main function: `statement` goes before its closing brace, `braces` from the end."""
+    """Finish tests that end with a main function: `statement` goes before its closing brace, `braces` from
+    the end."""
 
     def finish(tests: str, marker: str) -> str:
         end = len(tests)
@@ -117,8 +121,9 @@ def before_last_brace(statement: str, braces: int) -> Callable[[str, str], str]:
 
 
 _OUT_OF_MEMORY: Final = re.compile(
-    r"std::bad_alloc|java\.lang\.OutOfMemoryError|heap out of memory|Allowed memory size of|OutOfMemoryException"
-    r"|[Cc]annot allocate memory|Out of memory|xmalloc: |xrealloc: |There is insufficient memory"
+    r"std::bad_alloc|java\.lang\.OutOfMemoryError|heap out of memory|Allowed memory size of"
+    r"|OutOfMemoryException|[Cc]annot allocate memory"
+    r"|Out of memory|xmalloc: |xrealloc: |There is insufficient memory"
 )
 _REASONS: Final[Mapping[str, tuple[Status, str]]] = {
     "timeout": ("timeout", "over its time limit"),
@@ -132,23 +137,39 @@ def stopped(step: Step) -> tuple[Status, str] | None:
     return _REASONS.get(step["reason"])
 
 
-def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool) -> tuple[Status, str]:
-    """The verdict on the commands of one program: (status, detail)."""
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on the commands of one program."""
+
+    status: Status
+    """As in `Verdict`."""
+
+    detail: str = ""
+    """As in `Verdict`."""
+
+    published_pass: bool = False
+    """As in `Verdict`."""
+
+
+def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool) -> Judgement:
+    """The verdict on the commands of one program, of which the first was a compilation where `compiled`
+    says so."""
     last = steps[-1]
     ended = stopped(last)
     if compiled and len(steps) == 1:
-        return ended or ("error", "does not compile")
+        return Judgement(*(ended or ("error", "does not compile")))
     if ended:
-        return ended
+        return Judgement(*ended)
     lines = last["stdout"].splitlines()
     finished = not marker or marker in lines
     output = "\n".join(line for line in lines if line != marker)
     if language.passes(last, output, finished):
-        return "passed", ""
-    if last["code"] != 0 and _OUT_OF_MEMORY.search(last["stderr"] + output):
-        return "out_of_memory", "over its memory limit"
+        return Judgement("passed", "", True)
+    published = language.passes(last, output, True)
     if last["code"] == 0 and not finished:
-        return "wrong", "the program ended before its tests had finished"
-    if last["code"] < 0 and last["code"] != -6:
-        return "error", f"killed by signal {-last['code']}"
-    return "wrong", f"exit code {last['code']}"
+        return Judgement("wrong", "the program ended before its tests had finished", published)
+    if last["code"] != 0 and _OUT_OF_MEMORY.search(last["stderr"] + output):
+        return Judgement("out_of_memory", "over its memory limit", published)
+    if last["code"] < 0 and last["code"] != -signal.SIGABRT:
+        return Judgement("error", f"killed by signal {-last['code']}")
+    return Judgement("wrong", f"exit code {last['code']}", published)

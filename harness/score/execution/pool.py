@@ -14,8 +14,12 @@ from harness.score.execution.sandbox import Agent, AgentDied
 from harness.score.execution.spec import SandboxName
 
 OWN_FAULT: Final = 0.9
-"""A run that had the processor for this share of its time limit has itself to blame. With less, it waited: for a
-busy machine, perhaps, so it is repeated alone before it counts as a timeout."""
+"""A run that had the processor for this share of its time limit has itself to blame. With less, it waited:
+for a busy machine, perhaps, so it is repeated alone before it counts as a timeout."""
+
+PATIENCE: Final = 3
+"""A run that is repeated alone may take this many times its limit by the clock, while its processor time
+stays within the limit: other programs of this machine may still be at work."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,15 @@ class Task:
     """Short name of the language, whose warm files the agent must show."""
 
     request: Callable[[Agent], Mapping[str, Any]]
-    """Makes the part that the program's process may know; given the agent, which knows where files are shown."""
+    """Makes the part that the program's process may know; given the agent, which knows where files are
+    shown."""
 
     secret: Mapping[str, Any]
     """The part that only the judge may know: expected outputs, tests."""
+
+    weight: float = 0.0
+    """About how long it takes, in any unit: the longest start first, so that none is left alone at the
+    end."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,10 @@ def run(
     """Run tasks by `workers` agents (the cores by default), then the doubtful ones again, alone."""
     count = max(1, min(workers or default_workers(), len(tasks)))
     outcomes: dict[int, Outcome] = {}
-    _run_all(tasks, range(len(tasks)), sandbox, count, folders, outcomes)
-    again = [i for i, outcome in sorted(outcomes.items()) if outcome.died or (count > 1 and starved(outcome.result))]
-    _run_all(tasks, again, sandbox, 1, folders, outcomes)
+    order = sorted(range(len(tasks)), key=lambda number: -tasks[number].weight)
+    _run_all(tasks, order, sandbox, count, folders, outcomes)
+    again = [i for i, outcome in sorted(outcomes.items()) if outcome.died or (starved(outcome.result))]
+    _run_all(tasks, again, sandbox, 1, folders, outcomes, PATIENCE)
     return [outcomes[i] for i in range(len(tasks))]
 
 
@@ -67,12 +77,12 @@ def starved(result: Any) -> bool:
         return bool(last["reason"] == "timeout" and last["cpu"] < OWN_FAULT * last["wall"])
     if result["reason"] == "timeout":
         return bool(result["cpu"] < OWN_FAULT * result["wall"])
-    return result["status"] == "timeout" and result["call_cpu"] < OWN_FAULT * result["call_limit"]
+    return bool(result["status"] == "timeout" and result["call_cpu"] < OWN_FAULT * result["call_limit"])
 
 
 def _run_all(
     tasks: Sequence[Task], numbers: Iterable[int], sandbox: SandboxName, workers: int,
-    folders: Mapping[str, Path], outcomes: dict[int, Outcome],
+    folders: Mapping[str, Path], outcomes: dict[int, Outcome], patience: int = 1,
 ) -> None:  # fmt: skip
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in numbers:
@@ -83,7 +93,7 @@ def _run_all(
 
     def work() -> None:
         try:
-            _work(tasks, waiting, sandbox, folders, outcomes)
+            _work(tasks, waiting, sandbox, folders, outcomes, patience)
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
             failures.append(error)
 
@@ -104,7 +114,7 @@ def _run_all(
 
 def _work(
     tasks: Sequence[Task], waiting: queue.SimpleQueue[int], sandbox: SandboxName,
-    folders: Mapping[str, Path], outcomes: dict[int, Outcome],
+    folders: Mapping[str, Path], outcomes: dict[int, Outcome], patience: int = 1,
 ) -> None:  # fmt: skip
     agent: Agent | None = None
     try:
@@ -116,7 +126,8 @@ def _work(
             agent = agent or Agent(sandbox, folders=folders)
             task = tasks[number]
             try:
-                outcomes[number] = Outcome(agent.run(task.request(agent), task.secret))
+                request = {**task.request(agent), "patience": patience}
+                outcomes[number] = Outcome(agent.run(request, task.secret))
             except AgentDied as error:
                 outcomes[number] = Outcome(None, str(error) or "no word")
                 agent.close()
@@ -124,4 +135,3 @@ def _work(
     finally:
         if agent:
             agent.close()
-

@@ -27,9 +27,9 @@ def execute(
 ) -> list[Verdict]:
     """Run programs with their tests, in parallel, and return their verdicts in the same order.
 
-    `workers` is the number of programs at a time (the cores by default), `cache` a file of earlier verdicts. A
-    program in a language that is not installed gets `missing_tool`: ask `toolchains.require` first. Raises UserError
-    for an unknown language or sandbox.
+    `workers` is the number of programs at a time (the cores by default), `cache` a file of earlier
+    verdicts. A program in a language that is not installed gets `missing_tool`: ask `toolchains.require`
+    first. Raises UserError for an unknown language or sandbox.
     """
     limits = limits or Limits()
     sandbox = choose(sandbox)
@@ -62,7 +62,8 @@ def execute(
 
 
 def python_check(program: str, check: str, **options: Any) -> Verdict:
-    """The verdict on one Python program whose tests are code that calls its functions. Options as of `execute`."""
+    """The verdict on one Python program whose tests are code that calls its functions. Options as of
+    `execute`."""
     return execute([Program("python", program, check)], **options)[0]
 
 
@@ -87,7 +88,9 @@ def _job(program: Program, limits: Limits) -> tuple[pool.Task, str]:
     text = program.source + tests
 
     def request_for(agent: Agent) -> Mapping[str, Any]:
-        commands = language.commands(text, agent.folder(language.name) if language.name in agent.folders else "")
+        commands = language.commands(
+            text, agent.folder(language.name) if language.name in agent.folders else ""
+        )
         run = {"argv": commands.run, "wall": limits.wall, "limits": {"cpu": math.ceil(limits.cpu)}}
         steps: list[Mapping[str, Any]] = [run]
         if commands.compile:
@@ -126,13 +129,14 @@ def _verdict(program: Program, marker: str, outcome: pool.Outcome) -> Verdict:
     if language.name == "python":
         return python_verdict(result)
     compiled = result[0] if len(result) > 1 or _only_compiled(language, result) else None
-    status, detail = judge(language, result, marker, compiled is not None)
+    judged = judge(language, result, marker, compiled is not None)
     last = result[-1]
+    stdout = last["stdout"].replace(marker, "") if marker else last["stdout"]
     return Verdict(
-        status, detail, last["stdout"].replace(marker, "") if marker else last["stdout"], last["stderr"],
+        judged.status, judged.detail, stdout, last["stderr"],
         compile_seconds=compiled["wall"] if compiled else 0.0,
         run_seconds=0.0 if compiled is last else last["wall"],
-        cpu_seconds=last["cpu"],
+        cpu_seconds=last["cpu"], published_pass=judged.published_pass,
     )  # fmt: skip
 
 
@@ -154,5 +158,5 @@ def python_verdict(result: Mapping[str, Any]) -> Verdict:
         status = "out_of_memory"
     return Verdict(
         status, detail, result["stdout"], result["stderr"],
-        run_seconds=result["wall"], cpu_seconds=result["cpu"],
+        run_seconds=result["wall"], cpu_seconds=result["cpu"], published_pass=status == "passed",
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """Sandboxes by name, and the agent that runs programs inside one.
 
-`bwrap` gives each program its own pid, ipc and mount name spaces in a file system of read-only system folders,
-without network; `rlimit` only limits resources and, started as root, changes to a user of its own; `none` limits
-resources and changes nothing else.
+`bwrap` gives each program its own pid, ipc and mount name spaces in a file system of read-only system
+folders, without network; `rlimit` only limits resources and, started as root, changes to a user of its own;
+`none` limits resources and changes nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -41,11 +42,20 @@ _ENVIRONMENT: Final = {
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # Of /etc, what tools of the supported languages read; no account, key or host name is among it.
 _ETC: Final = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mono", "php", "ssl/openssl.cnf")
-_CAPABILITIES: Final = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SYS_RESOURCE")
+_CAPABILITIES: Final = (
+    "SYS_ADMIN",
+    "SETUID",
+    "SETGID",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "SYS_RESOURCE",
+)
 
 RLIMIT_WARNING: Final = (
-    "the sandbox 'rlimit' limits time, memory, processes and output, but programs see the network and the file "
-    "system as any user of this machine does; install bubblewrap for a real one"
+    "the sandbox 'rlimit' limits time, memory, processes and output, but programs see the network and the "
+    "file system as any user of this machine does; install bubblewrap for a real one"
 )
 
 
@@ -90,7 +100,11 @@ class Agent:
     """One agent in its sandbox, for one worker; a context manager. Runs one request at a time."""
 
     def __init__(
-        self, sandbox: SandboxName, *, folders: Mapping[str, Path] | None = None, warm: Sequence[str] = ("numpy",)
+        self,
+        sandbox: SandboxName,
+        *,
+        folders: Mapping[str, Path] | None = None,
+        warm: Sequence[str] = ("numpy",),
     ) -> None:
         """Start the agent; `folders` are shown to programs, read-only, under /opt by name.
 
@@ -111,14 +125,16 @@ class Agent:
         except OSError:
             remove(self._base)
             raise
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         config = {
             "isolated": isolated,
             "uid": uid,
             "work": str(self._base / "run"),
             "environment": _ENVIRONMENT | {"HOME": supervise.WORK if isolated else str(self._base / "run")},
-            "warm": [] if isolated else list(warm),
+            "packages": "/opt/site" if isolated else sysconfig.get_path("purelib"),
+            "warm": [] if isolated or readable_by_others(_interpreter().parent) else [*_loadable(), *warm],
         }
         try:
             wire.write_frame(self._in, config)
@@ -131,18 +147,28 @@ class Agent:
         if self.sandbox == "none":
             return None
         if os.geteuid() == 0:
-            # One user an agent: programs of two agents cannot touch each other, and each has its own process limit.
+            # One user an agent: programs of two agents cannot touch each other, and each has its own
+            # process limit.
             return _FIRST_UID + int.from_bytes(os.urandom(3), "big")
         return os.geteuid()
 
     def _python(self, isolated: bool) -> list[str]:
         package = "/opt/harness" if isolated else str(_INSIDE.parent)
-        return [sys.executable, "-I", "-B", "-c", _START.format(path=package)]
+        outside = not Path(sys.base_prefix).resolve().is_relative_to("/usr")
+        command = f"/opt/python/bin/{_interpreter().name}" if isolated and outside else sys.executable
+        return [command, "-I", "-B", "-c", _START.format(path=package)]
 
     def _wrapper(self) -> list[str]:
         if self.sandbox != "bwrap":
             return []
-        argv = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        argv = [
+            "bwrap",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ]
         argv += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
         if os.geteuid() != 0:
             argv += ["--unshare-user"]
@@ -153,19 +179,27 @@ class Agent:
                 argv += ["--symlink", os.readlink(folder), folder]  # noqa: PTH115 - as it stands, not resolved
             elif Path(folder).is_dir():
                 argv += ["--ro-bind", folder, folder]
+        # bubblewrap makes folders on the way to a mount for its owner only; programs run as another user.
+        for folder in ("/opt", "/opt/harness", "/etc", "/etc/ssl"):
+            argv += ["--perms", "0755", "--dir", folder]
         etc = [f"/etc/{name}" for name in _ETC] + [str(path) for path in Path("/etc").glob("java*")]
         for path in etc:
             argv += ["--ro-bind-try", path, path]
-        for prefix in python_folders():
-            argv += ["--ro-bind", prefix, prefix]
-        for name, source in {"harness/inside": _INSIDE, **self.folders}.items():
+        shown = {"harness/inside": _INSIDE, "site": Path(sysconfig.get_path("purelib")), **self.folders}
+        base = _interpreter().parent.parent
+        if not base.is_relative_to("/usr"):
+            # The interpreter often lies in a home; shown elsewhere, nothing of the home's name or content
+            # shows.
+            shown["python"] = base
+            argv += ["--setenv", "LD_LIBRARY_PATH", "/opt/python/lib"]
+        for name, source in shown.items():
             argv += ["--ro-bind", str(source), f"/opt/{name}"]
-        # An empty folder of root's keeps what lies in the base folder of this agent out of sight.
         argv += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--dir", "/tmp"]
         return [*argv, "--remount-ro", "/", "--chdir", "/", "--"]
 
     def folder(self, name: str) -> str:
-        """Where programs see a folder of `folders`. Outside bwrap, a copy where others may not read the original."""
+        """Where programs see a folder of `folders`. Outside bwrap, a copy where others may not read the
+        original."""
         if self.sandbox == "bwrap":
             return f"/opt/{name}"
         source = self.folders[name]
@@ -213,10 +247,20 @@ class Agent:
         self.close()
 
 
-def python_folders() -> list[str]:
-    """The folders outside /usr that the running Python needs: its own and its virtual environment's."""
-    folders = {os.path.realpath(sys.base_prefix), sys.prefix, str(Path(sys.executable).resolve().parent.parent)}
-    return sorted(folder for folder in folders if not Path(folder).is_relative_to("/usr"))
+def _interpreter() -> Path:
+    """The interpreter itself, behind the links of a virtual environment."""
+    return Path(sys.executable).resolve()
+
+
+def _loadable() -> list[str]:
+    """The standard library but for what opens windows or browsers: loaded ahead where programs may not read
+    it."""
+    return sorted(
+        name
+        for name in sys.stdlib_module_names
+        if not name.startswith("_")
+        and name not in ("antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo")
+    )
 
 
 def readable_by_others(path: Path) -> bool:

@@ -32,7 +32,8 @@ class Limits:
     """Processes and threads at a time; run times of Java, C# and JavaScript need about thirty threads."""
 
     file_size: int = 64 * MIB
-    """Bytes of one file; all files together may have four times as many where the sandbox has its own /tmp."""
+    """Bytes of one file; all files together may have four times as many where the sandbox has its own
+    /tmp."""
 
     output: int = 16 * MIB
     """Bytes that the program may write to stdout and stderr together."""
@@ -58,8 +59,8 @@ class Verdict:
     """What came of one program."""
 
     status: Status
-    """`passed`, or why not: `wrong` (a test failed or did not finish), `error` (no compilation, a crash, too much
-    output), `timeout`, `out_of_memory`, `missing_tool` (the language is not installed here)."""
+    """`passed`, or why not: `wrong` (a test failed or did not finish), `error` (no compilation, a crash,
+    too much output), `timeout`, `out_of_memory`, `missing_tool` (the language is not installed here)."""
 
     detail: str = ""
     """One line for people: which test, which exception, which limit."""
@@ -78,6 +79,11 @@ class Verdict:
 
     cpu_seconds: float = 0.0
     """Processor time of the run, as far as the kernel attributes it."""
+
+    published_pass: bool = False
+    """Whether the benchmark's published rule passes the program: it does not ask whether the tests
+    finished, so that in C# an uncaught exception passes. A figure to set beside published ones; `status` is
+    the verdict."""
 
     @property
     def passed(self) -> bool:

@@ -38,7 +38,8 @@ class Toolchain:
 
 
 def npm_folder() -> Path | None:
-    """The folder of npm packages that `make toolchains` fills: below the working folder, or beside the package."""
+    """The folder of npm packages that `make toolchains` fills: below the working folder, or beside the
+    package."""
     for root in (Path.cwd(), Path(__file__).parents[3]):
         folder = root / ".toolchains" / "node_modules"
         if folder.is_dir():
@@ -70,7 +71,8 @@ def probe() -> dict[str, Toolchain]:
 
 
 def require(languages: Iterable[str]) -> dict[str, str]:
-    """The versions of the tools of these languages, for the receipt. UserError names every missing package."""
+    """The versions of the tools of these languages, for the receipt. UserError names every missing
+    package."""
     found = [find(language) for language in sorted(set(languages))]
     missing = {tool for toolchain in found for tool in toolchain.missing}
     if missing:

@@ -46,6 +46,8 @@ class Outputs:
         if form == wanted_form and self.rule != "root" and not isinstance(form, float | list | dict):
             return True
         try:
+            if values.is_digest(form) or values.is_digest(wanted_form):
+                return values.same_digest(form, wanted_form)
             output, expected = values.decode(form), values.decode(wanted_form)
             exact = self._agrees(output, expected, number)
             # Once an expected output was a float, EvalPlus keeps the tolerance for the inputs that follow.
@@ -54,10 +56,14 @@ class Outputs:
             if self.rule == "root":
                 return exact
             return exact or (
-                self.tolerance != 0 and type(output) is type(expected) and close(output, expected, self.tolerance)
+                self.tolerance != 0
+                and type(output) is type(expected)
+                and close(output, expected, self.tolerance)
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
-            return False  # not a value, or one that the comparison is not made for: not the expected one either
+            return (
+                False  # not a value, or one that the comparison is not made for: not the expected one either
+            )
 
     def _agrees(self, output: Any, expected: Any, number: int) -> bool:
         rule = self.rule
@@ -68,7 +74,9 @@ class Outputs:
             return True
         if rule == "root":
             coefficients = values.decode(self.inputs[number])[0]
-            return abs(math.fsum(c * math.pow(output, i) for i, c in enumerate(coefficients))) <= self.tolerance
+            return (
+                abs(math.fsum(c * math.pow(output, i) for i, c in enumerate(coefficients))) <= self.tolerance
+            )
         if rule == "zero_too":
             return bool(output == expected or output == 0)
         if rule == "pyramid":
@@ -90,7 +98,8 @@ def _all_floats(value: Any) -> bool:
 
 
 def close(output: Any, expected: Any, tolerance: float) -> bool:
-    """Whether numbers, or sequences of the same shape, agree within the tolerances. TypeError for what is neither."""
+    """Whether numbers, or sequences of the same shape, agree within the tolerances. TypeError for what is
+    neither."""
     if isinstance(expected, list | tuple):
         return (
             isinstance(output, list | tuple)
@@ -119,7 +128,8 @@ def run_check(secret: dict[str, Any], commands: int, answers: int) -> dict[str, 
         return _program_failed(opening)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for name, module in opening["modules"].items():
-        # Tests may lean on an import of the program; the module is our own copy, and only of the standard library.
+        # Tests may lean on an import of the program; the module is our own copy, and only of the standard
+        # library.
         if str(module).partition(".")[0] in sys.stdlib_module_names:
             namespace[name] = importlib.import_module(module)
     for name, form in opening["constants"].items():
@@ -192,4 +202,4 @@ def _become(argument: Any, after: Any) -> None:
         argument[:] = after
     elif isinstance(argument, dict | set) and isinstance(after, dict | set):
         argument.clear()
-        argument.update(after)  # type: ignore[arg-type]
+        argument.update(after)

@@ -46,7 +46,8 @@ def _checked(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises OSError."""
+    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises
+    OSError."""
     _checked(_libc().unshare(flags), "unshare")
 
 
@@ -99,8 +100,8 @@ def set_limits(limits: Mapping[str, int]) -> None:
         number = LIMITS[name]
         hard = resource.getrlimit(number)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # For the processor time the soft limit comes one second earlier, so that the kernel sends SIGXCPU, which
-        # tells a timeout from a kill.
+        # For the processor time the soft limit comes one second earlier, so that the kernel sends SIGXCPU,
+        # which tells a timeout from a kill.
         resource.setrlimit(number, (value, value + 1 if name == "cpu" and hard == -1 else value))
 
 
@@ -129,9 +130,9 @@ def descendants(root: int) -> list[int]:
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - a Path an entry is slow, and this runs often
         if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-                    parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+            fields = _fields(f"/proc/{name}/stat")
+            if len(fields) > 1:
+                parents[int(name)] = int(fields[1])
     found: list[int] = []
     wave = {root}
     while wave:
@@ -141,12 +142,28 @@ def descendants(root: int) -> list[int]:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    """Memory that these processes hold now, shared pages counted for each."""
+    """Memory of their own that these processes hold now, pages shared with a file left out."""
     page = os.sysconf("SC_PAGE_SIZE")
     total = 0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123
-                fields = file.read().split()
+        fields = _fields(f"/proc/{pid}/statm")
+        if len(fields) > 2:
             total += (int(fields[1]) - int(fields[2])) * page
     return total
+
+
+def _fields(path: str) -> list[str]:
+    """The fields of a file of /proc after a command's name; none where the process is gone."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - a Path each time is slow
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Processor time that these processes, and those of their children that ended, have had."""
+    ticks = 0
+    for pid in pids:
+        ticks += sum(int(field) for field in _fields(f"/proc/{pid}/stat")[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
 """The agent: started once a worker inside the sandbox, it forks a supervised run for every request.
 
-The harness writes two frames a run, the request and the secret, and reads one, the result. The program's process is
-forked before the secret is read, so no trace of it is in the program's memory.
+The harness writes two frames a run, the request and the secret, and reads one, the result. The program's
+process is forked before the secret is read, so no trace of it is in the program's memory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from typing import Any
 from . import kernel, service, supervise, wire
 
 WARM = (
-    "abc array bisect calendar cmath collections copy csv dataclasses datetime decimal difflib enum fractions functools "
-    "hashlib heapq inspect io itertools json math numbers operator random re secrets statistics string struct "
-    "textwrap time typing unicodedata uuid _strptime"
-).split()
+    *("abc", "array", "bisect", "calendar", "cmath", "collections", "copy", "csv", "dataclasses", "datetime"),
+    *(
+        "decimal",
+        "difflib",
+        "enum",
+        "fractions",
+        "functools",
+        "hashlib",
+        "heapq",
+        "inspect",
+        "io",
+        "itertools",
+    ),
+    *("json", "math", "numbers", "operator", "random", "re", "secrets", "statistics", "string", "struct"),
+    *("textwrap", "time", "typing", "unicodedata", "uuid", "_strptime"),
+)
 """Modules that programs often import, loaded once before any of them runs."""
 
 
@@ -32,6 +44,8 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
     config: dict[str, Any] = wire.read_frame(requests)
+    if config["packages"] not in sys.path:
+        sys.path.append(config["packages"])
     for name in [*WARM, *config.get("warm", [])]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -55,7 +69,8 @@ def main() -> None:
 def _compile(
     config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
 ) -> bool:
-    """Compile by a service: the request gets the files and the step's result; whether there is something to run."""
+    """Compile by a service: the request gets the files and the step's result; whether there is something to
+    run."""
     argv = request["service"]
     key = tuple(argv)
     if key not in services:
@@ -64,10 +79,10 @@ def _compile(
     answer = services[key].compile(name, text, request["service_wall"])
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
-    request["compiled"] = [
-        {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :], "wall": answer["wall"], "cpu": 0.0}
-    ]
+    step = {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :]}
+    request["compiled"] = [step | {"wall": answer["wall"], "cpu": 0.0}]
     request["files"] = answer["files"]
+    request["binary"] = answer.get("binary", {})
     return bool(answer["ok"])
 
 
@@ -106,7 +121,7 @@ def _isolated(config: dict[str, Any], request: dict[str, Any], requests: int, re
 
 def _run(config: dict[str, Any], request: dict[str, Any], requests: int, results: int) -> int:
     place = supervise.Place(config, request)
-    place.make(request["files"])
+    place.make(request["files"], request.get("binary", {}))
     supervise.own_limits(4 << 30)
     try:
         if request["kind"] == "steps":

@@ -1,7 +1,7 @@
 """Run a Python program under test and answer calls to its functions.
 
-The player is the untrusted half: whatever it sends is only data. It holds the program and the inputs, never an
-expected output or a test, so a program that passes has computed the answers.
+The player is the untrusted half: whatever it sends is only data. It holds the program and the inputs, never
+an expected output or a test, so a program that passes has computed the answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class TimeUp(BaseException):
 
 def main(request: dict[str, Any]) -> None:
     """Load the program of a request and play its mode: `script`, `outputs` or `serve`. Ends the process."""
-    signal.signal(signal.SIGALRM, _time_is_up)
     random.seed(0)
     sys.set_int_max_str_digits(0)
     status = 0
@@ -76,6 +75,7 @@ def _outputs(request: dict[str, Any]) -> None:
         arguments = values.decode(form)
         started = clock()
         used = time.process_time()
+        _allow(limit, request["patience"])
         try:
             signal.setitimer(signal.ITIMER_REAL, limit)
             output = entry(*arguments)
@@ -84,7 +84,8 @@ def _outputs(request: dict[str, Any]) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             wire.write_frame(ANSWERS, {"outputs": outputs, "seconds": seconds})
             wire.write_frame(
-                ANSWERS, _failure(error) | {"input": number, "limit": limit, "cpu": time.process_time() - used}
+                ANSWERS,
+                _failure(error) | {"input": number, "limit": limit, "cpu": time.process_time() - used},
             )
             return
         now = clock()
@@ -100,10 +101,10 @@ def _outputs(request: dict[str, Any]) -> None:
 
 def _as_set(output: Any) -> Any:
     """For a problem whose answer has no order: what counts is the set of the output's items."""
-    return values.encode(set(output))
+    return values.encode_brief(set(output))
 
 
-_REDUCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"": values.encode, "set": _as_set}
+_REDUCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"": values.encode_brief, "set": _as_set}
 
 
 def _serve(request: dict[str, Any]) -> None:
@@ -142,8 +143,19 @@ def _failure(error: BaseException) -> dict[str, Any]:
     return {"error": type(error).__name__, "text": text[:2000]}
 
 
-def _time_is_up(_signal: int, _frame: types.FrameType | None) -> None:
-    raise TimeUp
+def _allow(limit: float, patience: int) -> None:
+    """Let SIGALRM mean: `limit` seconds have passed; with patience, that much processor time, or many times
+    that."""
+    began, used = time.monotonic(), time.process_time()
+
+    def alarm(_signal: int, _frame: types.FrameType | None) -> None:
+        left = limit - (time.process_time() - used)
+        if patience > 1 and left > 0 and time.monotonic() - began < patience * limit:
+            signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
+            return
+        raise TimeUp
+
+    signal.signal(signal.SIGALRM, alarm)
 
 
 def _flush() -> None:
@@ -155,7 +167,8 @@ def _flush() -> None:
 
 
 def prepare(standard: dict[int, int], keep: dict[int, int]) -> None:
-    """Arrange the descriptors of a new process: `standard` and `keep` map a new number to an old; the rest closes."""
+    """Arrange the descriptors of a new process: `standard` and `keep` map a new number to an old; the rest
+    closes."""
     wanted = standard | keep
     # First out of the way, so that no dup2 overwrites a descriptor that is still to be moved.
     high = {new: os.dup(old) for new, old in wanted.items()}

@@ -27,7 +27,8 @@ class Service:
         """Translate one program: `{ok, files, text, wall}`; a compiler that fails or is late is ended."""
         began = time.monotonic()
         process = self._process or self._start()
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         answer: dict[str, Any]
         try:
             wire.write_frame(process.stdin.fileno(), {"name": name, "text": text})

@@ -5,7 +5,9 @@ It never executes code of the program under test; it keeps the privileges that t
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import math
 import os
 import resource
 import select
@@ -19,7 +21,8 @@ from typing import Any, Final
 from . import judge, kernel, player, wire
 
 WORK: Final = "/tmp/run"
-"""The working folder of a program in its own mount name space, on a file system in memory that dies with it."""
+"""The working folder of a program in its own mount name space, on a file system in memory that dies with
+it."""
 
 TAIL: Final = 8192
 """Bytes kept from the end of each output stream."""
@@ -37,20 +40,23 @@ class Place:
         self.limits: dict[str, int] = request["limits"]
         self.memory: int = request["memory"]
         self.output: int = request["output"]
+        self.patience: int = request["patience"]
         self.environment: dict[str, str] = config["environment"] | request.get("environment", {})
         self.work = WORK if self.isolated else config["work"]
 
-    def make(self, files: dict[str, str]) -> None:
-        """An empty working folder with the program's files."""
+    def make(self, files: dict[str, str], binary: dict[str, str]) -> None:
+        """An empty working folder with the program's files, given as text or as base64."""
         if self.isolated:
             kernel.mount_tmpfs("/tmp", self.limits["file_size"] * 4, 20_000)
             kernel.mount_proc("/proc")
         else:
             kernel.adopt_orphans()
         os.mkdir(self.work, 0o700)  # noqa: PTH102
-        for name, text in files.items():
+        content = {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}
+        content |= {name: base64.b64decode(text) for name, text in binary.items()}
+        for name, body in content.items():
             path = Path(self.work, name)
-            path.write_text(text, encoding="utf-8", errors="surrogatepass")
+            path.write_bytes(body)
             self._give(path)
         self._give(Path(self.work))
         os.chdir(self.work)
@@ -60,8 +66,10 @@ class Place:
         if self.uid is not None and os.geteuid() == 0:
             os.chown(path, self.uid, self.uid)
 
-    def enter(self, limits: dict[str, int]) -> None:
-        """Make the present process one that a program may have."""
+    def enter(self, limits: dict[str, int], wall: float = math.inf) -> None:
+        """Make the present process one that a program may have; `wall` is its time limit."""
+        if self.patience > 1 and wall < math.inf:
+            limits = limits | {"cpu": min(limits.get("cpu", 1 << 30), math.ceil(wall))}
         kernel.set_limits(self.limits | limits)
         kernel.drop_privileges(self.uid)
         kernel.die_with_parent()
@@ -111,7 +119,7 @@ def _flatten(path: str) -> None:
             if not below:
                 break
             with contextlib.suppress(OSError):
-                os.chmod(below[0], 0o700, dir_fd=here)  # noqa: PTH101
+                os.chmod(below[0], 0o700, dir_fd=here)
             deeper = os.open(below[0], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = deeper
@@ -129,7 +137,7 @@ class Watch:
     def __init__(self, place: Place, wall: float, start: Callable[[int, int], int]) -> None:
         self.place = place
         self.began = time.monotonic()
-        self.deadline = self.began + wall
+        self.deadline = self.began + wall * place.patience
         self.tails = [bytearray(), bytearray()]
         self.written = 0
         self.reason = ""
@@ -180,6 +188,7 @@ class Watch:
         return bool(part)
 
     def _finish(self) -> dict[str, Any]:
+        alive = kernel.cpu_seconds(kernel.descendants(self.pid)) if self.reason == "timeout" else 0.0
         if self.reason:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -209,7 +218,7 @@ class Watch:
             "stdout": self.tails[0].decode("utf-8", "replace"),
             "stderr": self.tails[1].decode("utf-8", "replace"),
             "wall": wall,
-            "cpu": usage.ru_utime + usage.ru_stime,
+            "cpu": usage.ru_utime + usage.ru_stime + alive,
         }
 
 
@@ -233,7 +242,7 @@ def _command(place: Place, step: dict[str, Any]) -> Callable[[int, int], int]:
         try:
             nothing = os.open("/dev/null", os.O_RDONLY)
             player.prepare({0: nothing, 1: out, 2: err}, {})
-            place.enter(step["limits"])
+            place.enter(step["limits"], step["wall"])
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             # Python ignores this signal, and programs inherit that; a shell pipeline needs it.
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -260,7 +269,7 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
             player.prepare(
                 {0: nothing, 1: out, 2: err}, {player.COMMANDS: commands_read, player.ANSWERS: answers_write}
             )
-            place.enter(request["step_limits"])
+            place.enter(request["step_limits"], request["wall"])
             os.environ.clear()
             os.environ.update(place.environment)
             player.main(request)
@@ -279,12 +288,17 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
     return verdict
 
 
-def _judge_stream(watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int) -> dict[str, Any]:
+def _judge_stream(
+    watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int
+) -> dict[str, Any]:
     """Judge a script's end, or outputs as they come."""
     outputs = judge.Outputs(request["inputs"], secret) if "expected" in secret else None
     verdict: dict[str, Any] = {
-        "status": "wrong", "detail": "the program ended before its tests had finished", "outputs": [], "seconds": []
-    }  # fmt: skip
+        "status": "wrong",
+        "detail": "the program ended before its tests had finished",
+        "outputs": [],
+        "seconds": [],
+    }
 
     def arrived() -> bool:
         try:
@@ -327,9 +341,7 @@ def _judge_check(
     if tester == 0:
         try:
             nothing = os.open("/dev/null", os.O_RDWR)
-            player.prepare(
-                {0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write}
-            )
+            player.prepare({0: nothing, 1: nothing, 2: nothing}, {3: commands, 4: answers, 5: verdict_write})
             place.enter({})
             kernel.hide_memory()
             wire.write_frame(5, judge.run_check(secret, 3, 4))

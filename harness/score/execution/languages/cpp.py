@@ -14,8 +14,8 @@ _HEADER: Final = "all.h"
 
 
 def _commands(text: str, warm: str) -> Commands:
-    # The precompiled header holds <bits/stdc++.h> and nothing else: only a program that asks for that gets it, so
-    # that no program compiles here which lacks an include.
+    # The precompiled header holds <bits/stdc++.h> and nothing else: only a program that asks for that gets
+    # it, so that no program compiles here which lacks an include.
     include = ("-include", f"{warm}/{_HEADER}") if warm and _ALL.search(text) else ()
     # Linking OpenSSL costs time, and one task of the benchmark (an MD5 sum) uses it.
     libraries = ("-lcrypto", "-lssl") if "openssl/" in text else ()

@@ -1,4 +1,5 @@
-"""TypeScript: compiled for ES2015 and, where that fails, once more with the compiler's defaults, as MultiPL-E does."""
+"""TypeScript: compiled for ES2015 and, where that fails, once more with the compiler's defaults, as
+MultiPL-E does."""
 
 from __future__ import annotations
 
@@ -9,12 +10,13 @@ from typing import Final
 from harness.score.execution.language import Commands, Language, Tool, by_exit_code
 from harness.score.execution.languages.javascript import FINISH, NODE
 
-
 _SERVICE: Final = Path(__file__).with_name("typescript_service.js")
 
 
 def _commands(_text: str, warm: str) -> Commands:
-    return Commands(service=("node", f"{warm}/{_SERVICE.name}", f"{warm}/typescript"), run=("node", "test.js"))
+    return Commands(
+        service=("node", f"{warm}/{_SERVICE.name}", f"{warm}/typescript"), run=("node", "test.js")
+    )
 
 
 def _warm(folder: Path, npm: Path | None) -> None:

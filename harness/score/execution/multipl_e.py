@@ -1,0 +1,183 @@
+"""MultiPL-E: programs from what a model wrote, as the benchmark's published results were made.
+
+Base models continue the prompt; chat models answer with a fenced block. Cassano et al. 2022, "MultiPL-E: A
+Scalable and Extensible Approach to Benchmarking Neural Code Generation"; the rules for chat are those of
+the published results for instruct models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from harness.errors import UserError
+from harness.score.execution.languages import LANGUAGES
+from harness.score.execution.spec import Program
+
+_CPP: Final = "stdlib.h algorithm math.h stdio.h vector string climits cstring iostream cassert"
+_CS: Final = (
+    "System.Numerics System.Diagnostics System.Collections.Generic System.Linq System.Text "
+    "System.Security.Cryptography System.Collections.Generic"
+)
+_BASE_HEADERS: Final = {
+    "cpp": "".join(f"#include<{name}>\n" for name in _CPP.split()) + "\n",
+    "cs": "".join(f"using {name};\n" for name in _CS.split()) + "\n",
+}
+_TYPESCRIPT_STOPS: Final = ("\nexport", "\nimport", "\nexport default", "\nimport default", "\nconsole.log")
+
+
+def cut(output: str, stops: Sequence[str]) -> str:
+    """The output up to the earliest stop string."""
+    ends = [end for stop in stops if (end := output.find(stop)) >= 0]
+    return output[: min(ends)] if ends else output
+
+
+def base_program(language: str, prompt: str, output: str, tests: str, stops: Sequence[str]) -> Program:
+    """The program of a base model: header, prompt, the continuation up to its first stop string; then the
+    tests.
+
+    Raises UserError for a language that cannot be run.
+    """
+    _known(language)
+    extra = _TYPESCRIPT_STOPS if language == "ts" else ()
+    body = cut(output, [*stops, *extra])
+    return Program(language, f"{_BASE_HEADERS.get(language, '')}{prompt}\n{body}\n", tests)
+
+
+def _known(language: str) -> None:
+    if language not in LANGUAGES:
+        raise UserError(f"language {language} cannot be run.", f"Use one of {', '.join(LANGUAGES)}.")
+
+
+_FENCE: Final = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
+_IMPORTS: Final = (
+    "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib\n"
+    "import string\n"
+    "try:\n    import numpy\n    import numpy as np\nexcept ImportError:\n    pass\n"
+    "from typing import *\nfrom collections import *\n"
+)
+_JAVA: Final = (
+    "".join(
+        f"import {name}.*;\n"
+        for name in (
+            "java.util",
+            "java.lang.reflect",
+            "org.javatuples",
+            "java.security",
+            "java.math",
+            "java.io",
+        )
+    )
+    + "import java.util.stream.*;\n"
+)
+_CHAT_HEADERS: Final = {
+    "java": _JAVA,
+    "cs": "using System;\n" + _BASE_HEADERS["cs"],
+    "cpp": "".join(f"#include<{name}>\n" for name in ("bits/stdc++.h", "boost/any.hpp", *_CPP.split())),
+}
+# The function that the prompt asks for: the last one that it opens.
+_NAMES: Final = {
+    "python": re.compile(r"^def\s+(\w+)", re.MULTILINE),
+    "java": re.compile(r"public\s+static\s+[^(\n]*?(\w+)\s*\(", re.MULTILINE),
+    "cs": re.compile(r"public\s+static\s+[^(\n]*?(\w+)\s*\(", re.MULTILINE),
+    "php": re.compile(r"^function\s+(\w+)", re.MULTILINE),
+    "sh": re.compile(r"^(\w+)\s*\(\)", re.MULTILINE),
+}
+
+
+def fenced(output: str) -> str:
+    """The content of the first fenced block, whatever its tag; the whole text where no fence closes."""
+    found = _FENCE.search(output)
+    return found.group(1) if found else output
+
+
+def chat_program(language: str, prompt: str, output: str, tests: str) -> Program:
+    """The program of a chat model: its first fenced block, completed for the language; then the tests.
+
+    Raises UserError for a language that cannot be run.
+    """
+    _known(language)
+    code = fenced(output)
+    if language in ("java", "cs"):
+        code = _CHAT_HEADERS[language] + _open_class(language, prompt, code)
+    elif language == "cpp":
+        code = _CHAT_HEADERS[language] + _open_function(_without_main(code, "int main("))
+    elif language == "python":
+        code = _IMPORTS + (code if _name(language, prompt) in code else prompt + code)
+    elif language in ("js", "ts"):
+        code = code if "function" in code else prompt + code
+    elif language == "sh":
+        known = re.search(rf"\b{re.escape(_name(language, prompt))}\s*\(\)", code)
+        code = _open_function(code if known else prompt + code)
+    else:
+        code = _php(prompt, code)
+    return Program(language, f"{code}\n", tests)
+
+
+def _name(language: str, prompt: str) -> str:
+    """The name of the function that a prompt asks for; empty where it shows none."""
+    names = _NAMES[language].findall(prompt)
+    return names[-1] if names else ""
+
+
+def _php(prompt: str, code: str) -> str:
+    if not re.search(rf"function\s+{re.escape(_name('php', prompt))}\s*\(", code):
+        code = prompt + re.sub(r"<\?php", "", code)
+    code = code.replace("?>", "")
+    return code if "<?php" in code else "<?php\n" + code
+
+
+def _open_class(language: str, prompt: str, code: str) -> str:
+    """The class of the program without a main of its own and still open: the tests bring a main and close
+    it."""
+    name = _name(language, prompt)
+    if not re.search(rf"public\s+static\s+[^(\n]*?\b{re.escape(name)}\s*\(", code):
+        code = prompt + code
+    imports = [line for line in code.splitlines() if _is_import(line)]
+    lines = [line for line in code.splitlines() if not _is_import(line) and not line.startswith("package ")]
+    code = "\n".join(lines)
+    if not re.search(r"\bclass\s+Problem\b", code):
+        code = "class Problem {\n" + code + "\n}"
+    code = re.sub(r"public\s+(?=(?:static\s+)?class\s+Problem\b)", "", code)
+    start = code.find("class Problem")
+    code = _without_main(code, "public static void main(" if language == "java" else "static void Main(")
+    end = _closing(code, code.find("{", start))
+    body, after = code[:end].rstrip(), code[end + 1 :]
+    # The tests begin with the brace that closes the function; what the class holds after Problem goes
+    # before it.
+    body = body.removesuffix("}")
+    return "\n".join([*imports, after, body])
+
+
+def _is_import(line: str) -> bool:
+    return bool(re.match(r"\s*(import\s+(static\s+)?[\w.*]+;|using\s+[\w.]+;)", line))
+
+
+def _without_main(code: str, opening: str) -> str:
+    """The code without the function that `opening` begins, whose braces must balance."""
+    start = code.find(opening)
+    if start < 0:
+        return code
+    start = code.rfind("\n", 0, start) + 1
+    end = _closing(code, code.find("{", start))
+    return code[:start] + code[end + 1 :]
+
+
+def _closing(code: str, opening: int) -> int:
+    """The index of the brace that closes the one at `opening`; the end of the text where none does.
+
+    Braces in texts and comments count as well, as for the publishers' own rules.
+    """
+    depth = 0
+    for index in range(max(opening, 0), len(code)):
+        depth += {"{": 1, "}": -1}.get(code[index], 0)
+        if depth == 0 and code[index] == "}":
+            return index
+    return len(code)
+
+
+def _open_function(code: str) -> str:
+    """The code up to the brace that closes its last function: the tests bring it. Examples of use go with it."""
+    end = code.rfind("\n}")
+    return code[:end] if end >= 0 else code
