@@ -272,10 +272,10 @@ def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Bench
         return Benchmark(name, name, (name,), shots.get(name), None, None, from_table=False)
     options = {key: value for key, value in spec.items() if key not in SPEC_KEYS}
     for key, allowed in spec.get("choices", {}).items():
-        if options[key] not in allowed:
+        if spec[key] not in allowed:
             raise UserError(
-                f"{name}.{key} = {options[key]}, which is none of {', '.join(map(str, allowed))}.",
-                did_you_mean(str(options[key]), map(str, allowed)),
+                f"{name}.{key} = {spec[key]}, which is none of {', '.join(map(str, allowed))}.",
+                did_you_mean(str(spec[key]), map(str, allowed)),
             )
     asked = shots.get(name, spec["shots"])
     if asked is not None and asked < 0:
