@@ -106,4 +106,4 @@ def _near(value: float, goal: float) -> bool:
 
 def _rounded(found: str, target: str) -> bool:
     value, goal = number(found), number(target)
-    return value is not None and goal is not None and _near(round(value), goal)
+    return value is not None and goal is not None and _same(round(value), goal)
