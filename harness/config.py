@@ -65,6 +65,7 @@ class _Table:
 class _Suite:
     name: str = ""
     benchmarks: list[str] = field(default_factory=list)
+    limit: int | None = None
 
 
 @dataclass
@@ -233,7 +234,9 @@ def check(resolved: dict[str, Any]) -> Config:
         raise UserError(
             f"limit = {root.limit}, which asks nothing.", "Set limit to 1 or more, or to null for all docs."
         )
+    named = root.benchmarks is not None
     names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
+    limit = root.limit if named or root.limit is not None else root.suite.limit
     if not names:
         raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
     benchmarks = tuple(_benchmark(name, specs, root.shots) for name in dict.fromkeys(names))
@@ -244,12 +247,12 @@ def check(resolved: dict[str, Any]) -> Config:
     chosen = {b.name: specs[b.name] for b in benchmarks if b.name in specs}
     return Config(
         benchmarks=benchmarks,
-        named=root.benchmarks is not None,
-        suite="+".join(names) if root.benchmarks is not None else root.suite.name,
+        named=named,
+        suite="+".join(names) if named else root.suite.name,
         backend_kind=kind,
         backend=backend,
         source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
-        settings=Settings(root.limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
+        settings=Settings(limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
         strict=root.strict,
         sandbox=root.execution.sandbox,
         workers=root.execution.workers,

@@ -18,7 +18,7 @@ RULES = (Rule("final_answer", r"Final Answer: The final answer is(.*?)\.?\s*(?:I
 
 def shots() -> list[dict[str, Any]]:
     """Minerva's four worked examples, as lm-eval carries them."""
-    return [{"problem": s["problem"], "solution": s["solution"]} for s in lm_eval_literal(SOURCE, "list_fewshot_samples")]
+    return list(lm_eval_literal(SOURCE, "list_fewshot_samples"))
 
 
 def target(doc: dict[str, Any]) -> str:
