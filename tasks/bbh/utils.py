@@ -4,7 +4,8 @@ from typing import Any
 
 from harness.score.extract import Extracted, Rule, extract
 
-RULES = (Rule("the_answer_is", r"the answer is +([^\n]*)", "last"),)
+# greedy in front, so that the last sentence counts even where two stand in one line
+RULES = (Rule("the_answer_is", r"(?s:.*)the answer is +([^\n]*)"),)
 
 
 def clean(answer: str) -> str:

@@ -78,10 +78,15 @@ def equal(found: str, target: str, kind: str) -> bool:
         left, right = numbers(found), numbers(target)
         close = _same if kind == "list of integer" else _near
         return left is not None and right is not None and len(left) == len(right) and all(map(close, left, right))
-    value, goal = number(found), number(target)
-    if value is None or goal is None or len(numbers(found) or [value]) > 1:
+    value, goal = scalar(found), scalar(target)
+    if value is None or goal is None:
         return False
     return _same(value, goal) if kind == "integer" else _near(value, goal)
+
+
+def scalar(text: str) -> float | None:
+    """The number that an answer states, unless it is a bracketed list."""
+    return None if re.fullmatch(r"\W*[\[(][^()\[\]]*,[^()\[\]]*[\])]\W*", text) else number(text)
 
 
 def truth(text: str) -> bool | None:
@@ -105,5 +110,5 @@ def _near(value: float, goal: float) -> bool:
 
 
 def _rounded(found: str, target: str) -> bool:
-    value, goal = number(found), number(target)
+    value, goal = scalar(found), scalar(target)
     return value is not None and goal is not None and _same(round(value), goal)
