@@ -87,7 +87,9 @@ def test_each_letter_is_one_token_of_its_own(exam: str, tokenizer: Tokenizer) ->
         assert whole == encoded.context + encoded.continuations[0]
     # the same four tokens for every question, and they spell the bare or the spaced letter
     assert all(len(ids) == 1 for ids in letters.values())
-    spelled = [tokenizer.inner.convert_ids_to_tokens(ids.pop()).replace("Ġ", " ").replace("▁", " ") for ids in letters.values()]
+    spelled = [
+        tokenizer.inner.convert_ids_to_tokens(ids.pop()).replace("Ġ", " ").replace("▁", " ") for ids in letters.values()
+    ]
     assert spelled == EXAMS[exam]
 
 
