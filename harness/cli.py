@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
     made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    made = add("data", run_data, "fetch: a suite's data sets as a mirror folder, for machines without a network")
+    made.add_argument("what", choices=["fetch"])
+    made.add_argument("suite", metavar="SUITE", help="a suite, as in harness list suites")
+    made.add_argument("--to", type=Path, required=True, metavar="DIR", help="the mirror: data=mirror data.root=DIR")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides (protocol choices)")
     made = add("list", run_list, "what there is to choose from")
     made.add_argument("what", nargs="?", choices=["benchmarks", "tasks", "backends", "suites"], default="benchmarks")
     return top
@@ -151,6 +156,22 @@ def run_table(options: argparse.Namespace) -> int:
     table = make_table(load_published(), [read_run(folder) for folder in options.runs], options.reference)
     sys.stdout.write(render(table, options.format))
     return 0
+
+
+def run_data(options: argparse.Namespace) -> int:
+    """``harness data fetch``."""
+    from harness.config import load
+    from harness.plan.fetch import fetch
+
+    config = load([f"suite={options.suite}", "data=hub", *options.overrides])
+    missing = 0
+    for done in fetch(config.benchmarks, options.to):
+        print(f"{done.benchmark}: {' '.join(done.repos) or 'nothing'}")
+        if done.missing is not None:
+            missing += 1
+            print(f"{done.benchmark} is incomplete: {done.missing.problem} {done.missing.remedy}", file=sys.stderr)
+    print(f"data=mirror data.root={_short(options.to)}")
+    return 2 if missing else 0
 
 
 def run_list(options: argparse.Namespace) -> int:

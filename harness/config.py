@@ -66,6 +66,7 @@ class _Table:
 class _Suite:
     name: str = ""
     benchmarks: list[str] = field(default_factory=list)
+    limit: int | None = None
 
 
 @dataclass
@@ -239,7 +240,9 @@ def check(resolved: dict[str, Any]) -> Config:
             f"execution.sandbox = {root.execution.sandbox}, which is none of {', '.join(get_args(SandboxName))}.",
             did_you_mean(root.execution.sandbox, get_args(SandboxName)),
         )
+    named = root.benchmarks is not None
     names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
+    limit = root.limit if named or root.limit is not None else root.suite.limit
     if not names:
         raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
     benchmarks = tuple(_benchmark(name, specs, root.shots) for name in dict.fromkeys(names))
@@ -250,12 +253,12 @@ def check(resolved: dict[str, Any]) -> Config:
     chosen = {b.name: specs[b.name] for b in benchmarks if b.name in specs}
     return Config(
         benchmarks=benchmarks,
-        named=root.benchmarks is not None,
-        suite="+".join(names) if root.benchmarks is not None else root.suite.name,
+        named=named,
+        suite="+".join(names) if named else root.suite.name,
         backend_kind=kind,
         backend=backend,
         source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
-        settings=Settings(root.limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
+        settings=Settings(limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
         strict=root.strict,
         sandbox=root.execution.sandbox,  # type: ignore[arg-type]  # checked above
         workers=root.execution.workers,
@@ -278,10 +281,10 @@ def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Bench
         return Benchmark(name, name, (name,), shots.get(name), None, None, from_table=False)
     options = {key: value for key, value in spec.items() if key not in SPEC_KEYS}
     for key, allowed in spec.get("choices", {}).items():
-        if options[key] not in allowed:
+        if spec[key] not in allowed:
             raise UserError(
-                f"{name}.{key} = {options[key]}, which is none of {', '.join(map(str, allowed))}.",
-                did_you_mean(str(options[key]), map(str, allowed)),
+                f"{name}.{key} = {spec[key]}, which is none of {', '.join(map(str, allowed))}.",
+                did_you_mean(str(spec[key]), map(str, allowed)),
             )
     asked = shots.get(name, spec["shots"])
     if asked is not None and asked < 0:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["hub", "mirror", "sample"]
 PACKAGE = "package://"
+CONVERTED = "refs/convert/parquet"  # where the hub keeps its own conversion of a repository
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Source:
         Raises:
             MissingError: the repository, or the config, is not there.
         """
-        folder = self._folder(repo, config, revision)
+        folder = self.folder(repo, config, revision)
         name, files, complete = _files(folder, repo, config)
         if not files:
             return self._load_any(folder, repo, config)
@@ -88,7 +89,12 @@ class Source:
         self.read[repo, config or "default"] = Repo(repo, config or "default", self.kind != "sample", hashes)
         return data
 
-    def _folder(self, repo: str, config: str | None, revision: str | None) -> Path:
+    def folder(self, repo: str, config: str | None, revision: str | None = None) -> Path:
+        """The folder of a repository, with at least the files of one config.
+
+        Raises:
+            MissingError: it is not there.
+        """
         if self.kind == "hub":
             return _snapshot(repo, config, revision)
         if self.kind == "sample":
@@ -126,7 +132,7 @@ def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, 
     configs = {str(c["config_name"]): c for c in meta.get("configs", [])}
     complete = bool(meta.get("complete", "sample" not in folder.parts))
     if not configs:
-        return config or "default", {}, complete
+        return config or "default", _converted(folder / (config or "default")), complete
     name = config
     if name is None:
         default = [n for n, c in configs.items() if c.get("default")]
@@ -150,6 +156,14 @@ def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, 
     if not all(path.name.endswith((".parquet", ".jsonl", ".jsonl.gz")) for ps in files.values() for path in ps):
         return name, {}, complete
     return name, files, complete
+
+
+def _converted(folder: Path) -> dict[str, list[Path]]:
+    """The files per split of a config, in the layout of the hub's own conversion: ``<config>/<split>/NNNN.parquet``."""
+    if not folder.is_dir():
+        return {}
+    found = {split.name: sorted(split.glob("*.parquet")) for split in sorted(folder.iterdir()) if split.is_dir()}
+    return {split: paths for split, paths in found.items() if paths}
 
 
 def _expand(folder: Path, pattern: str) -> list[Path]:
@@ -213,10 +227,25 @@ def _parse_front_matter(path: Path, _changed: int) -> dict[str, Any]:
 def _snapshot(repo: str, config: str | None, revision: str | None) -> Path:
     """The hub's folder of one config, downloaded into the hub's cache unless it is there."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    def fetch(patterns: list[str] | None) -> Path:
+    def fetch(patterns: list[str] | None, revision: str | None = revision) -> Path:
         return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=patterns))
+
+    def fetch_unlisted() -> Path:
+        """A repository that lists no files may hold a script, which loads no more: take the hub's conversion of it."""
+        if revision is None:
+            try:
+                return fetch([f"{config or 'default'}/*"], CONVERTED)
+            except (RevisionNotFoundError, LocalEntryNotFoundError):
+                pass
+        return fetch(None)
 
     try:
         folder = fetch(["README.md"])
@@ -227,7 +256,7 @@ def _snapshot(repo: str, config: str | None, revision: str | None) -> Path:
             listed = chosen.get("data_files", [])
             for entry in [{"path": listed}] if isinstance(listed, str) else listed:
                 patterns += entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-        return fetch(["README.md", *patterns] if patterns else None)
+        return fetch(["README.md", *patterns]) if patterns else fetch_unlisted()
     except GatedRepoError as error:
         raise MissingError(
             f"data set {repo} is gated on the hub.", f"Ask for access at its page, then: hf auth login   ({repo})"

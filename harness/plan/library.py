@@ -11,7 +11,7 @@ import functools
 import importlib.metadata
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from harness.errors import MissingError, UserError
 from harness.nearest import did_you_mean
 from harness.paths import cache_dir, tasks_dir
 from harness.plan.data import Source
+from harness.plan.options import bind
 
 GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "include"}
 
@@ -130,7 +131,9 @@ def _leaves(name: str, shared: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     below = {key: value for key, value in config.items() if key not in GROUP_KEYS} | shared
     for member in config["task"]:
-        yield from _members(member, below, name)
+        for leaf in _members(member, below, name):
+            # the version and the other notes of a group hold for its members that have none of their own
+            yield {**leaf, "metadata": {**(config.get("metadata") or {}), **(leaf.get("metadata") or {})}}
 
 
 def _members(member: str | dict[str, Any], shared: dict[str, Any], group: str) -> Iterator[dict[str, Any]]:
@@ -144,11 +147,14 @@ def _members(member: str | dict[str, Any], shared: dict[str, Any], group: str) -
         # a whole definition, not a reference to a task defined elsewhere; unique once its group's name is in front
         yield {**inline, "task": f"{group}_{member['task']}"}
     else:
-        yield from _leaves(member["task"], inline)
+        # a task defined elsewhere; with an alias it is a task of this group, name and version, and passes for no other
+        alias = {"task": f"{group}_{member['task_alias']}", "metadata": {}} if "task_alias" in member else {}
+        for leaf in _leaves(member["task"], inline):
+            yield {**leaf, **alias}
 
 
-def build(config: dict[str, Any], source: Source) -> Any:
-    """An lm-eval ``ConfigurableTask`` whose data comes from ``source``.
+def build(config: dict[str, Any], source: Source, options: Mapping[str, Any] | None = None) -> Any:
+    """An lm-eval ``ConfigurableTask`` whose data comes from ``source``, and whose functions know the ``options``.
 
     Raises:
         MissingError: the data set, or a package that the task needs, is not there.
@@ -157,6 +163,7 @@ def build(config: dict[str, Any], source: Source) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     config = {key: value for key, value in config.items() if key not in ("tag", "group", "task_list")}
+    config = bind(config, {**(options or {}), "load": source.load})
     name = config["task"]
     base = config.get("class", ConfigurableTask)
 

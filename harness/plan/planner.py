@@ -161,7 +161,7 @@ def plan_benchmark(benchmark: Benchmark, source: Source, settings: Settings) -> 
     source = replace(source, read={})
     for config in configs:
         try:
-            built.append(library.build(config, source))
+            built.append(library.build(config, source, benchmark.options))
         except MissingError as error:
             # sample docs cover some subjects of a large set; elsewhere a missing part is a missing benchmark
             if source.kind != "sample":

@@ -11,14 +11,16 @@ UNPARSED = "[invalid]"  # lm-eval's own word for an output in which nothing was 
 
 
 class Extracted(str):
-    """An extracted answer that remembers its rule; a plain string to lm-eval's metrics."""
+    """An extracted answer that remembers its rule and its text; a plain string to lm-eval's metrics."""
 
     rule: str | None
+    text: str
 
-    def __new__(cls, value: str, rule: str | None = None) -> Extracted:
-        """An answer found by ``rule``, or ``UNPARSED`` with no rule."""
+    def __new__(cls, value: str, rule: str | None = None, text: str = "") -> Extracted:
+        """An answer found by ``rule`` in ``text``, or ``UNPARSED`` with no rule."""
         made = super().__new__(cls, value)
         made.rule = rule
+        made.text = text
         return made
 
 
@@ -48,8 +50,8 @@ def extract(text: str, rules: Iterable[Rule], clean: Callable[[str], str] = str.
     for rule in rules:
         found = rule.find(text)
         if found is not None and (value := clean(found)):
-            return Extracted(value, rule.name)
-    return Extracted(UNPARSED, None)
+            return Extracted(value, rule.name, text)
+    return Extracted(UNPARSED, None, text)
 
 
 def filter_by(

@@ -39,8 +39,15 @@ def task_summary(scores: TaskScores) -> dict[str, Any]:
         "n": len(scores.samples),
         "unparsed": float(scores.samples["unparsed"].mean()),
         "truncated": float(scores.samples["truncated"].mean()),
+        "rules": _rules(scores),
         "metrics": metrics,
     }
+
+
+def _rules(scores: TaskScores) -> dict[str, float]:
+    """The share of answers that each extraction rule found."""
+    shares = scores.samples["rule"].dropna().value_counts() / len(scores.samples)
+    return {str(rule): float(share) for rule, share in shares.items()}
 
 
 def _metric(scores: TaskScores, name: str) -> dict[str, Any]:
@@ -95,6 +102,10 @@ def _benchmark_summary(
         "sample_data": bench.sample_data,
         "unparsed": float(sum(part["unparsed"] * part["n"] for part in parts) / sizes.sum()),
         "truncated": float(sum(part["truncated"] * part["n"] for part in parts) / sizes.sum()),
+        "rules": {
+            rule: float(sum(part["rules"].get(rule, 0) * part["n"] for part in parts) / sizes.sum())
+            for rule in dict.fromkeys(rule for part in parts for rule in part["rules"])
+        },
     }
 
 

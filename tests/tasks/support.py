@@ -1,0 +1,66 @@
+"""Helpers of the tests of the benchmark definitions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from harness.config import Config, load
+from harness.paths import conf_dir, tasks_dir
+from harness.plan import Plan, make_plan
+from harness.plan.planner import BenchmarkPlan
+
+OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
+OWN += ("gsm8k", "math", "c_eval", "cmmlu")
+
+
+def utils(benchmark: str) -> ModuleType:
+    """The helpers of a benchmark's tasks."""
+    path = tasks_dir() / benchmark / "utils.py"
+    spec = importlib.util.spec_from_file_location(f"tasks_{benchmark}_utils", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def spec(benchmark: str) -> dict[str, Any]:
+    """What conf/benchmark says of a benchmark, interpolations as they are written."""
+    data = yaml.safe_load((conf_dir() / "benchmark" / f"{benchmark}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(data, dict)
+    return data
+
+
+def readings(benchmarks: Iterable[str] = OWN) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each benchmark as it is by default, then with each rival value of each of its choices."""
+    for name in benchmarks:
+        yield name, ()
+        chosen = spec(name)
+        for key, values in chosen.get("choices", {}).items():
+            yield from ((name, (f"{name}.{key}={value}",)) for value in values if value != chosen[key])
+
+
+def config(benchmark: str, *overrides: str, mirror: Path | None = None) -> Config:
+    """The configuration of one benchmark on sample docs or on a mirror."""
+    data = ["data=mirror", f"data.root={mirror}"] if mirror else ["data=sample"]
+    return load([f"benchmarks=[{benchmark}]", *data, *overrides])
+
+
+def plan(benchmark: str, *overrides: str, mirror: Path | None = None) -> BenchmarkPlan:
+    """The plan of one benchmark."""
+    chosen = config(benchmark, *overrides, mirror=mirror)
+    made: Plan = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
+    return made.benchmarks[0]
+
+
+def loglikelihood(context: str, continuation: str) -> float:
+    """A log-likelihood that is a pure function of the text."""
+    digest = hashlib.sha256(f"{context}\0{continuation}".encode()).digest()
+    return -1.0 - int.from_bytes(digest[:6], "big") / 2**42

@@ -1,0 +1,85 @@
+"""The full prompt of each task's first sample doc (of a group: of its first task), so that a change shows as a diff.
+
+Text that belongs to others is shown as its source and hash. To write the files again after a change on purpose:
+
+    REWRITE_GOLDEN=1 pytest tests/tasks/test_golden.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.plan import library
+from harness.plan.prompt import Prompter
+from harness.plan.request import Generate
+from tests.tasks.support import config, plan
+
+GOLDEN = Path(__file__).parent / "golden"
+# reading -> which parts of its prompt belong to others, and where they are read from
+READINGS: dict[tuple[str, ...], dict[str, str]] = {
+    ("mmlu",): {"header": "lm-eval mmlu/default"},
+    ("mmlu", "mmlu.prompt=plain"): {"header": "lm-eval mmlu/default"},
+    ("mmlu_pro",): {"header": "lm-eval mmlu_pro"},
+    ("gpqa",): {"header": "lm-eval gpqa/n_shot"},
+    ("gpqa", "gpqa.exemplars=main", "shots.gpqa=3"): {"header": "lm-eval gpqa/n_shot"},
+    ("gpqa", "gpqa.method=letter"): {"header": "lm-eval gpqa/n_shot"},
+    ("theoremqa",): {},
+    ("theoremqa", "theoremqa.set=text_only"): {},
+    ("bbh",): {"header": "lm-eval bbh/cot_fewshot", "shots": "lm-eval bbh/cot_fewshot"},
+    ("hellaswag",): {},
+    ("winogrande",): {},
+    ("arc_c",): {},
+    ("truthfulqa",): {"primer": "lm-eval truthfulqa/truthfulqa_mc1.yaml"},
+    ("gsm8k",): {},
+    ("gsm8k", "gsm8k.exemplars=wei"): {"shots": "lm-eval gsm8k/gsm8k-cot.yaml"},
+    ("math",): {"shots": "lm-eval minerva_math/utils.py"},
+    ("c_eval",): {},
+    ("cmmlu",): {},
+}
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=" ".join)
+def test_the_first_prompt_is_as_written_down(reading: tuple[str, ...]) -> None:
+    made = plan(reading[0], *reading[1:], "limit=1")
+    name = "__".join([made.tasks[0].name, *(o.partition(".")[2] for o in reading[1:] if not o.startswith("shots."))])
+    text = rendered(made.tasks[0], READINGS[reading])
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("REWRITE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert file.is_file(), f"{file.name} is not there: see the first lines of {Path(__file__).name}"
+    assert text == file.read_text(encoding="utf-8")
+
+
+def test_every_task_of_the_project_has_a_golden_prompt() -> None:
+    shown = {name for reading in READINGS for name in config(reading[0], *reading[1:]).benchmarks[0].tasks}
+    ours = {name for name in library.own_index() if name.split("_")[0] in {task.split("_")[0] for task in shown}}
+    assert ours == shown
+
+
+def rendered(task: Any, borrowed: dict[str, str]) -> str:
+    doc = task.docs[0]
+    prompt = Prompter(task.task, task.shots, seed=0).render(doc.doc, doc.doc_id)
+    header = task.task.resolve_field(doc.doc, task.task.config.description) or ""
+    assert prompt.prefix.startswith(header)
+    parts = {"header": header, "shots": prompt.prefix[len(header) :]}
+    for i, query in enumerate(prompt.queries):
+        primer, cut, own = query.rpartition("\n\nQ: ") if "primer" in borrowed else ("", "", query)
+        parts |= {"primer": primer} if primer else {}
+        parts[f"query {i}" if len(prompt.queries) > 1 else "query"] = cut + own
+    request = doc.requests[0]
+    if isinstance(request, Generate):
+        parts |= {"stop": json.dumps(request.stop), "new tokens": str(request.max_tokens)}
+    else:
+        parts["continuations"] = json.dumps(request.continuations, ensure_ascii=False)
+    lines = [f"task {task.name}, doc {doc.doc_id}, {task.shots} shots\n"]
+    for name, text in parts.items():
+        if name in borrowed and text:
+            text = f"<{name}: {borrowed[name]}, {hashlib.sha256(text.encode()).hexdigest()}>"
+        lines.append(f"\n=== {name}\n{text}|\n" if text else "")
+    return "".join(lines)
