@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from harness.backends.base import Capabilities, Response, model_kind
 from harness.backends.torch import checkpoint as files
-from harness.backends.torch import generation, loading, scoring
+from harness.backends.torch import generation, loading, plain, scoring, support
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.plan.request import Generate, Request, Score
@@ -32,7 +32,7 @@ class TorchOptions:
     """``auto`` (the checkpoint's own), ``float32``, ``bfloat16`` or ``float16``."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    batch_tokens: int = 4096
+    batch_tokens: int = 512
     """The most tokens in one forward pass of prompts."""
     slots: int = 32
     """The most sequences that are generated at once."""
@@ -51,6 +51,7 @@ class TorchBackend:
 
     def __init__(self, options: TorchOptions) -> None:
         self.options = options
+        self.spent = scoring.Spent()
 
     def check(self) -> None:
         """See :meth:`harness.backends.base.Backend.check`."""
@@ -87,6 +88,11 @@ class TorchBackend:
     @functools.cached_property
     def _model(self) -> Any:
         return loading.load_model(self.checkpoint, self.options.dtype, loading.resolve_device(self.options.device))
+
+    @functools.cached_property
+    def way(self) -> support.Way:
+        """How prompts are computed; loads the model."""
+        return support.choose(self._model)
 
     @functools.cache  # noqa: B019 - one backend lives as long as its process
     def fingerprint(self) -> str:
@@ -159,18 +165,22 @@ class TorchBackend:
     def _score(self, requests: list[Score], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
         if not requests:
             return
-        limit = self.max_length
+        limit, spent = self.max_length, self.spent
         self._warn_of_cuts(encoded, limit)
-        gathering = scoring.Gathering(encoded)
-        vocabulary = self._model.config.get_text_config().vocab_size
-        pad = self._tokenizer.prefix_token
-        for batch in scoring.batches(scoring.rows(encoded, limit), self.options.batch_tokens, vocabulary):
-            done: list[tuple[Request, Response]] = []
-            for row, values in zip(batch, scoring.score_batch(self._model, batch, pad), strict=True):
-                answer = gathering.add(row, values)
-                if answer is not None:
-                    done.append((requests[row.request], answer))
-            yield done
+        spent.prompt_tokens += sum(e.tokens for e in encoded)
+        way = self.way
+        if way.name is not None:
+            answers = scoring.score(
+                self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, way=way.name, spent=spent
+            )
+        else:
+            log.warning("prompts are computed in plain padded batches: %s", way.reason)
+            pad = self._tokenizer.prefix_token
+            answers = plain.score(
+                self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, pad=pad, spent=spent
+            )
+        for batch in answers:
+            yield [(requests[index], answer) for index, answer in batch]
 
     def _warn_of_cuts(self, encoded: list[Encoded], limit: int) -> None:
         long = sum(len(e.context) + max(map(len, e.continuations)) - 1 > limit for e in encoded)

@@ -1,120 +1,92 @@
-"""Batched log-likelihoods; logits are computed at scored positions only."""
+"""Packed scoring: every distinct prompt token is computed once, logits only where they are read."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
+from harness.backends.torch import attention, head, reads
+from harness.backends.torch.memory import out_of_memory
+from harness.backends.torch.packing import Pack, make_pack
+from harness.errors import BackendError
 from harness.plan.tokens import Encoded
 
-LOGITS_BUDGET = 64 * 1024 * 1024  # float32 logits held at once (256 MB)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One sequence of a batch and what is read off it."""
-
-    request: int
-    """Index of the request."""
-    tokens: list[int]
-    """Input ids."""
-    targets: list[list[int]]
-    """Ids whose log-probabilities are read: one-token lists, all at the last position, or one whole continuation."""
-    first: int
-    """Index of the first of these continuations in the request."""
-
-
-def rows(encoded: Sequence[Encoded], max_length: int) -> list[Row]:
-    """The sequences to run: one a continuation, or one for all continuations of a single token."""
-    out = []
-    for index, request in enumerate(encoded):
-        if all(len(c) == 1 for c in request.continuations):
-            out.append(Row(index, request.context[-max_length:], request.continuations, 0))
-            continue
-        for number, continuation in enumerate(request.continuations):
-            whole = (request.context + continuation)[-(max_length + 1) :][:-1]
-            out.append(Row(index, whole, [continuation], number))
-    return out
-
-
-def batches(todo: list[Row], batch_tokens: int, vocabulary: int) -> Iterator[list[Row]]:
-    """Rows of similar length together, within the token and logits budgets."""
-    batch: list[Row] = []
-    width = keep = 0
-    for row in sorted(todo, key=lambda r: (-len(r.tokens), r.request, r.first)):
-        wide, kept = max(width, len(row.tokens)), max(keep, _kept(row))
-        n = len(batch) + 1
-        if batch and (n * wide > batch_tokens or n * kept * vocabulary > LOGITS_BUDGET):
-            yield batch
-            batch, wide, kept = [], len(row.tokens), _kept(row)
-        batch, width, keep = [*batch, row], wide, kept
-    if batch:
-        yield batch
-
-
-def _kept(row: Row) -> int:
-    """Positions at the end whose logits are needed."""
-    return 1 if len(row.targets) > 1 else len(row.targets[0])
-
-
-def score_batch(model: Any, batch: list[Row], pad: int) -> list[list[tuple[float, bool]]]:
-    """(log-likelihood, is greedy) of each target of each row."""
+if TYPE_CHECKING:
     import torch
 
-    device = model.get_input_embeddings().weight.device
-    width = max(len(row.tokens) for row in batch)
-    keep = max(_kept(row) for row in batch)
-    ids = torch.full((len(batch), width), pad, dtype=torch.long)
-    mask = torch.zeros((len(batch), width), dtype=torch.long)
-    for i, row in enumerate(batch):
-        ids[i, width - len(row.tokens) :] = torch.tensor(row.tokens)
-        mask[i, width - len(row.tokens) :] = 1
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    with torch.inference_mode():
-        logits = model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=positions.to(device),
-            logits_to_keep=keep,
-            use_cache=False,
-        ).logits
-        results = []
-        for i, row in enumerate(batch):
-            kept = _kept(row)
-            logprobs = torch.log_softmax(logits[i, keep - kept :].float(), dim=-1)
-            best = logprobs.argmax(dim=-1)
-            if len(row.targets) > 1:
-                results.append([(logprobs[0, t[0]].item(), best[0].item() == t[0]) for t in row.targets])
-                continue
-            target = torch.tensor(row.targets[0], device=logprobs.device)
-            total = logprobs.gather(1, target[:, None]).sum().item()
-            results.append([(total, bool((best == target).all()))])
-    return results
+log = logging.getLogger(__name__)
 
 
 @dataclass
-class Gathering:
-    """Collects the continuations of each request until all are there."""
+class Spent:
+    """What answering took."""
 
-    encoded: Sequence[Encoded]
-    """The requests."""
+    prompt_tokens: int = 0
+    """Prompt tokens when every continuation is scored after its own copy of the context."""
+    computed_tokens: int = 0
+    """Prompt tokens that went through the model."""
+    passes: int = 0
+    """Forward passes over prompts."""
+    seconds: float = 0.0
+    """Wall time, loading of the model left out."""
+    model_seconds: float = 0.0
+    """The part of it in the model itself, vocabulary projection included."""
 
-    def __post_init__(self) -> None:
-        self._parts: dict[int, dict[int, tuple[float, bool]]] = {}
 
-    def add(self, row: Row, values: list[tuple[float, bool]]) -> Scored | None:
-        """The finished answer, once the row completes its request."""
-        parts = self._parts.setdefault(row.request, {})
-        parts.update({row.first + i: value for i, value in enumerate(values)})
-        request = self.encoded[row.request]
-        if len(parts) < len(request.continuations):
-            return None
-        del self._parts[row.request]
-        ordered = [parts[i] for i in range(len(parts))]
-        return Scored(
-            tuple(value for value, _ in ordered),
-            tuple(greedy for _, greedy in ordered),
-            len(request.context) + sum(len(c) for c in request.continuations),
+def score(
+    model: Any, encoded: Sequence[Encoded], *, limit: int, batch_tokens: int, way: str, spent: Spent
+) -> Iterator[list[tuple[int, Scored]]]:
+    """Answers by request index, after each pass those that it completes.
+
+    Raises:
+        BackendError: not even one token fits into the memory.
+    """
+    import torch
+
+    stream, todo = reads.lay_out(encoded, limit)
+    gathering = reads.Gathering(encoded, todo)
+    path = attention.Path(int(stream.depth.max()) + 1)
+    start = 0
+    while start < len(stream):
+        pack = make_pack(stream, start, min(start + batch_tokens, len(stream)))
+        part = todo.between(pack.start, pack.stop)
+        began = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                hidden, step = forward(model, pack, path, way)
+                logprobs, best = head.read(model, hidden, part.place - pack.start, part.target)
+                step.commit()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(pack) == 1:
+                raise BackendError("a forward pass of a single token does not fit into the memory") from error
+            batch_tokens = len(pack) // 2
+            log.warning("out of memory: going on with %d tokens a pass", batch_tokens)
+            continue
+        spent.model_seconds += time.perf_counter() - began
+        spent.computed_tokens += len(pack)
+        spent.passes += 1
+        start = pack.stop
+        if done := gathering.add(part, logprobs, best):
+            yield done
+
+
+def forward(model: Any, pack: Pack, path: attention.Path, way: str) -> tuple[torch.Tensor, attention.Step]:
+    """Hidden states (tokens, size) of a pack after the last norm, and the step that must be committed."""
+    import torch
+
+    device = model.get_input_embeddings().weight.device
+    step = attention.Step(pack, path, way)
+    with attention.exchanged(model):
+        out = model.base_model(
+            input_ids=torch.from_numpy(pack.tokens)[None].to(device),
+            position_ids=torch.from_numpy(pack.positions)[None].to(device),
+            use_cache=False,
+            step=step,
         )
+    return out.last_hidden_state[0], step

@@ -1,0 +1,286 @@
+"""Attention of a pack: each token attends to its own ancestors only, on the path kept before and in the pack.
+
+The model is a transformers model as it is: its attention function is exchanged for ``attend`` below, which gets the
+``Step`` through the keyword arguments of the forward call. Keys and values are kept here, not in a transformers cache.
+
+Three ways, the same results:
+
+- ``tiles``, on CPU: each query's keys fall into a few dense rectangles (see ``packing.py``) and one masked block; the
+  parts are joined by their log-sum-exps, as in FlashAttention (Dao et al. 2022, section 3.1).
+- ``flex``, on CUDA: FlexAttention with a block mask, compiled; fully masked blocks are skipped.
+- ``mask``: scaled dot-product attention with a dense mask; where the others cannot run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.backends.torch.packing import Block, Pack, Reach, blocks
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "harness_tree"
+WAYS = ("tiles", "flex", "mask")
+
+
+@contextlib.contextmanager
+def exchanged(model: Any) -> Iterator[None]:
+    """Let the model call :func:`attend` for a while; it makes no masks, since none is registered under our name."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+    own = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    step: Step | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """An attention function of transformers; query (1, heads, tokens, size), the result (1, tokens, heads, size)."""
+    unknown = [name for name in ("softcap", "s_aux", "position_bias") if kwargs.get(name) is not None]
+    if step is None or unknown:
+        raise NotImplementedError(f"packed attention without a step, or with {unknown}")
+    out = step.attend(int(module.layer_idx), query, key, value, scaling, sliding_window)  # type: ignore[arg-type]
+    return out.transpose(1, 2).contiguous(), None
+
+
+@dataclass
+class Path:
+    """Keys and values of the ancestors of the next token: all the cache there is."""
+
+    capacity: int
+    """The most tokens it must hold."""
+    keys: dict[int, torch.Tensor] = field(default_factory=dict)
+    """By layer: (1, key heads, capacity, size), on the layer's device."""
+    values: dict[int, torch.Tensor] = field(default_factory=dict)
+    """By layer, as the keys."""
+
+    def write(self, layer: int, at: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Put keys and values of a layer behind its first ``at`` tokens."""
+        if layer not in self.keys:
+            self.keys[layer] = keys.new_empty((*keys.shape[:2], self.capacity, keys.shape[3]))
+            self.values[layer] = values.new_empty((*values.shape[:2], self.capacity, values.shape[3]))
+        stop = at + keys.shape[2]
+        self.keys[layer][:, :, at:stop] = keys
+        self.values[layer][:, :, at:stop] = values
+
+
+class Step:
+    """One pack on its way through the model."""
+
+    def __init__(self, pack: Pack, path: Path, way: str) -> None:
+        self.pack = pack
+        self.path = path
+        self.way = way
+        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._longest = int(pack.positions.max()) + 1
+        self._blocks: list[Block] = list(blocks(pack)) if way == "tiles" else []
+        self._reaches = pack.path_reaches()
+        self._made: dict[tuple[Any, ...], Any] = {}
+
+    def commit(self) -> None:
+        """Move the path on to the token after the pack. Not before all layers are through: a pass may be repeated."""
+        for layer, (keys, values) in self._kept.items():
+            self.path.write(layer, self.pack.keep_path, keys, values)
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float | None,
+        window: int | None,
+    ) -> torch.Tensor:
+        """What each token of the pack gathers in this layer: (1, heads, tokens, size)."""
+        keep = self._indices("keep", self.pack.keep, key.device)
+        self._kept[layer] = key.index_select(2, keep), value.index_select(2, keep)
+        if window is not None and self._longest <= window:
+            window = None
+        # a window that matters cuts through the tiles
+        if self.way == "tiles" and window is None:
+            return self._tiles(layer, query, key, value, scaling)
+        n = self.pack.path
+        if n:
+            key = _cat(self.path.keys[layer][:, :, :n], key)
+            value = _cat(self.path.values[layer][:, :, :n], value)
+        if self.way == "flex":
+            return self._flex(query, key, value, scaling, window)
+        return self._masked(query, key, value, scaling, window)
+
+    # tiles
+
+    def _tiles(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        out = Joined(query, scaling)
+        for block in self._blocks:
+            part = slice(block.start, block.stop)
+            mask = self._once(("block", block.start, query.device), lambda b=block: _block_mask(b, query))
+            out.first(part, key[:, :, part], value[:, :, part], mask)
+        for block in self._blocks:
+            if block.reaches:
+                rows = self._indices(("ancestors", block.start), block.ancestors, key.device)
+                keys, values = key.index_select(2, rows), value.index_select(2, rows)
+                out.more(block.reaches, keys, values)
+        if self._reaches:
+            out.more(self._reaches, self.path.keys[layer], self.path.values[layer])
+        return out.out
+
+    # dense masks
+
+    def _masked(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, window: int | None
+    ) -> torch.Tensor:
+        import torch
+
+        def visible() -> torch.Tensor:
+            begins, ends, places = self._intervals(query.device)
+            rows = torch.arange(len(self.pack), device=query.device)[:, None]
+            seen = (begins <= rows) & (rows < ends)
+            return seen & (places[self.pack.path :, None] - places < window) if window else seen
+
+        mask = self._once(("mask", window, query.device), visible)
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask[None, None], scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+        )
+
+    def _flex(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, window: int | None
+    ) -> torch.Tensor:
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        def block_mask() -> Any:
+            begins, ends, places = self._intervals(query.device)
+            own = places[self.pack.path :]
+
+            def visible(_b: Any, _h: Any, q: Any, k: Any) -> Any:
+                seen = (begins[k] <= q) & (q < ends[k])
+                return seen & (own[q] - places[k] < window) if window else seen
+
+            sizes = (query.shape[2], key.shape[2])
+            return create_block_mask(visible, B=None, H=None, Q_LEN=sizes[0], KV_LEN=sizes[1], device=query.device)
+
+        mask = self._once(("flex", window, query.device), block_mask)
+        gqa = query.shape[1] != key.shape[1]
+        out: torch.Tensor = flex_function(query.device.type)(
+            query, key, value, block_mask=mask, scale=scaling, enable_gqa=gqa
+        )
+        return out
+
+    def _intervals(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """For each key, the path first: the queries that see it (begin, end), and its position."""
+        import torch
+
+        n = self.pack.path
+        begins = torch.cat([torch.zeros(n, dtype=torch.long), torch.arange(len(self.pack))])
+        ends = torch.from_numpy(self.pack.key_ends())
+        places = torch.cat([torch.arange(n), torch.from_numpy(self.pack.positions)])
+        return begins.to(device), ends.to(device), places.to(device)
+
+    # what all layers of a pass share
+
+    def _once(self, key: tuple[Any, ...], make: Any) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _indices(self, key: Any, values: Any, device: torch.device) -> torch.Tensor:
+        import torch
+
+        made: torch.Tensor = self._once((key, device), lambda: torch.from_numpy(values).to(device))
+        return made
+
+
+class Joined:
+    """Attention put together from parts with different keys."""
+
+    def __init__(self, query: torch.Tensor, scaling: float | None) -> None:
+        self.out = query.new_empty(query.shape)
+        self._query = query
+        self._scaling = scaling
+        self._lse = query.new_empty(query.shape[:3]).float()
+
+    def first(self, part: slice, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> None:
+        """The queries of ``part`` over keys of the same length, masked (added to the scores) or causal."""
+        repeat = self._query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+        out, lse = _flash(self._query[:, :, part], key, value, self._scaling, mask, causal=mask is None)
+        self.out[:, :, part], self._lse[:, :, part] = out, lse
+
+    def more(self, reaches: tuple[Reach, ...], key: torch.Tensor, value: torch.Tensor) -> None:
+        """The queries of each reach also attend to its number of these keys."""
+        heads, groups = self._query.shape[1], key.shape[1]
+        for reach in reaches:
+            part = slice(reach.start, reach.stop)
+            query = self._query[:, :, part]
+            # the query heads that share a key head become more queries of that head: no key is copied
+            folded = query.reshape(1, groups, heads // groups * query.shape[2], query.shape[3])
+            out, lse = _flash(folded, key[:, :, : reach.keys], value[:, :, : reach.keys], self._scaling)
+            out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
+            share = (lse - self._lse[:, :, part]).sigmoid()
+            self.out[:, :, part].lerp_(out, share[..., None].to(out.dtype))
+            self._lse[:, :, part] = lse.logaddexp(self._lse[:, :, part])
+
+
+def _flash(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float | None,
+    mask: torch.Tensor | None = None,
+    causal: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention and, for each query, the log-sum-exp of its scores."""
+    import torch
+
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
+    )
+    return out, lse
+
+
+def _block_mask(block: Block, query: torch.Tensor) -> torch.Tensor | None:
+    """0 where a query of the block attends to a key of the block, the lowest number elsewhere; None for a chain."""
+    import torch
+
+    if block.over is None:
+        return None
+    over = torch.from_numpy(block.over).to(query.device)
+    places = torch.arange(len(over), device=query.device)
+    seen = (places <= places[:, None]) & (places[:, None] < over)
+    mask = torch.zeros(seen.shape, dtype=query.dtype, device=query.device)
+    return mask.masked_fill_(~seen, torch.finfo(query.dtype).min)[None, None]
+
+
+def _cat(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Tokens of both, one after another."""
+    import torch
+
+    return torch.cat([first, second], dim=2)
+
+
+@functools.cache
+def flex_function(device: str) -> Any:
+    """FlexAttention; compiled on CUDA, where it would otherwise hold the whole matrix of scores."""
+    import torch
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention

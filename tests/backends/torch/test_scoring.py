@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.backends.base import Scored
+from harness.backends.torch import attention, plain, scoring, support
+from harness.backends.torch.reads import windows
+from harness.plan.tokens import Encoded, distinct_tokens
+
+from .conftest import VOCABULARY, make_model
+
+IDS = st.lists(st.integers(0, 3), min_size=1, max_size=9)
+REQUESTS = st.lists(
+    st.builds(Encoded, IDS, st.lists(IDS, min_size=1, max_size=3)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def one_by_one(model: Any, encoded: Sequence[Encoded], limit: int = 256) -> list[Scored]:
+    """Each continuation by a forward pass of its own."""
+    answers = []
+    for request in encoded:
+        sums, greedy = [], []
+        for continuation in request.continuations:
+            total, best = 0.0, True
+            for window in windows(request.context, continuation, limit):
+                with torch.inference_mode():
+                    logits = model(torch.tensor([window.tokens])).logits[0, -len(window.targets) :]
+                logprobs = torch.log_softmax(logits.float(), -1)
+                total += sum(logprobs[i, t].item() for i, t in enumerate(window.targets))
+                best = best and logits.argmax(-1).tolist() == window.targets
+            sums.append(total)
+            greedy.append(best)
+        size = len(request.context) + sum(map(len, request.continuations))
+        answers.append(Scored(tuple(sums), tuple(greedy), size))
+    return answers
+
+
+def packed(model: Any, encoded: Sequence[Encoded], **options: Any) -> tuple[list[Scored], scoring.Spent]:
+    spent = scoring.Spent()
+    options = {"limit": 256, "batch_tokens": 64, "way": "tiles", **options}
+    pairs = [p for batch in scoring.score(model, encoded, spent=spent, **options) for p in batch]
+    assert sorted(index for index, _ in pairs) == list(range(len(encoded)))
+    return [answer for _, answer in sorted(pairs, key=lambda p: p[0])], spent
+
+
+def assert_equal(got: Sequence[Scored], expected: Sequence[Scored], encoded: Sequence[Encoded]) -> None:
+    for a, b, request in zip(got, expected, encoded, strict=True):
+        for x, y, continuation in zip(a.logprobs, b.logprobs, request.continuations, strict=True):
+            assert abs(x - y) <= 1e-4 * len(continuation)
+        assert a.greedy == b.greedy
+        assert a.prompt_tokens == b.prompt_tokens
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(encoded=REQUESTS, size=st.integers(1, 40), way=st.sampled_from(attention.WAYS[::2]), order=st.randoms())
+def test_packs_equal_scoring_one_by_one(tiny: Any, encoded: list[Encoded], size: int, way: str, order: Any) -> None:
+    order.shuffle(encoded)
+    got, spent = packed(tiny, encoded, batch_tokens=size, way=way)
+    assert_equal(got, one_by_one(tiny, encoded), encoded)
+    inputs = [Encoded(e.context + c[:-1], []) for e in encoded for c in e.continuations]
+    assert spent.computed_tokens == distinct_tokens(inputs)
+    assert spent.passes == -(-spent.computed_tokens // size)
+
+
+def long_requests(seed: int = 3) -> list[Encoded]:
+    """A shared prefix of 150 tokens, questions of 30, two to four choices: more than a block, less than the model."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def ids(n: int) -> list[int]:
+        return torch.randint(3, VOCABULARY, (n,), generator=draw).tolist()
+
+    prefix = ids(150)
+    return [Encoded(prefix + ids(30), [ids(2 + n) for n in range(2 + i % 3)]) for i in range(9)] + [
+        Encoded(ids(200), [ids(1), ids(1)])
+    ]
+
+
+@pytest.mark.parametrize("way", attention.WAYS)
+@pytest.mark.parametrize("size", [33, 300, 1000])
+def test_long_prompts(tiny: Any, way: str, size: int) -> None:
+    encoded = long_requests()
+    got, _ = packed(tiny, encoded, batch_tokens=size, way=way)
+    assert_equal(got, one_by_one(tiny, encoded), encoded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("Mistral", {"sliding_window": 11}),
+        ("Gemma2", {"head_dim": 16, "sliding_window": 20, "attn_logit_softcapping": None}),
+        ("Granite", {"logits_scaling": 3.0}),
+        ("Qwen3", {"head_dim": 8}),
+        ("Phi3", {}),
+    ],
+)
+@pytest.mark.parametrize("way", attention.WAYS)
+def test_other_decoders(kind: str, changes: dict[str, Any], way: str) -> None:
+    model = make_model(kind, **changes)
+    assert support.choose(model) == support.Way("tiles", "")
+    encoded = long_requests()[:3]
+    got, _ = packed(model, encoded, batch_tokens=100, way=way)
+    assert_equal(got, one_by_one(model, encoded), encoded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "reason"),
+    [
+        ("Gemma2", {"head_dim": 16}, "soft-capped"),
+        ("Llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "dynamic"),
+    ],
+)
+def test_models_that_need_plain_batches_are_named(kind: str, changes: dict[str, Any], reason: str) -> None:
+    model = make_model(kind, **changes)
+    way = support.choose(model)
+    assert way.name is None
+    assert reason in way.reason
+
+
+def test_a_wrong_packed_pass_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model("Llama")
+    real = attention.Path.write
+    monkeypatch.setattr(attention.Path, "write", lambda self, layer, at, k, v: real(self, layer, at, 9 * k, v))
+    way = support.choose(model)
+    assert way.name is None
+    assert "differ by" in way.reason
+
+
+def test_plain_batches_equal_scoring_one_by_one(tiny: Any) -> None:
+    encoded = [*long_requests(), Encoded([1], [list(range(3, 100)) * 4])]
+    spent = scoring.Spent()
+    answers = plain.score(tiny, encoded, limit=200, batch_tokens=500, pad=0, spent=spent)
+    got = [answer for _, answer in sorted((p for batch in answers for p in batch), key=lambda p: p[0])]
+    assert_equal(got, one_by_one(tiny, encoded, 200), encoded)
+
+
+@pytest.mark.parametrize("length", [3, 8, 9, 17, 40])
+def test_prompts_longer_than_the_model_lose_their_beginning(tiny: Any, length: int) -> None:
+    encoded = [Encoded(list(range(3, 30)), [list(range(30, 30 + length))])]
+    got, _ = packed(tiny, encoded, limit=8)
+    assert_equal(got, one_by_one(tiny, encoded, 8), encoded)
+
+
+def test_a_continuation_longer_than_the_model_is_scored_in_windows_that_do_not_overlap() -> None:
+    context, continuation = [1], list(range(10, 30))
+    made = list(windows(context, continuation, 8))
+    assert [t for w in made for t in w.targets] == continuation
+    assert made[0].tokens == [1, *range(10, 17)]
+    assert made[1].tokens == list(range(17, 25))
+    assert made[2].tokens == list(range(21, 29))  # the last and shorter one sees as much as fits
+
+
+def test_out_of_memory_halves_the_packs_and_loses_nothing(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = long_requests()
+    expected, _ = packed(tiny, encoded)
+    real = scoring.forward
+
+    def forward(model: Any, pack: Any, *args: Any) -> Any:
+        result = real(model, pack, *args)
+        if len(pack) > 50:
+            raise torch.OutOfMemoryError("no memory")
+        return result
+
+    monkeypatch.setattr(scoring, "forward", forward)
+    got, spent = packed(tiny, encoded, batch_tokens=300)
+    assert_equal(got, expected, encoded)
+    assert spent.computed_tokens / spent.passes > 25
