@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -55,6 +56,9 @@ class TorchBackend:
 
     def check(self) -> None:
         """See :meth:`harness.backends.base.Backend.check`."""
+        # OpenMP's threads spin for milliseconds at every barrier; beside another process on the same cores, that slows
+        # both down ten times and more. This many rounds are some microseconds; libgomp reads it when torch is loaded.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
         for package in ("torch", "transformers"):
             if importlib.util.find_spec(package) is None:
                 raise UserError(
