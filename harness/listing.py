@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from harness.paths import conf_dir
 
@@ -28,8 +30,15 @@ def _benchmarks() -> Iterator[str]:
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
         shots = "own" if spec["shots"] is None else spec["shots"]
         chosen = "  ".join(f"{file.stem}.{key}={'|'.join(map(str, v))}" for key, v in spec.get("choices", {}).items())
-        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {spec['metric']}, {spec['average']}  {chosen}"
+        metric = _default(spec, spec["metric"]) or "the task's own metric"
+        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {metric}, {spec['average']}  {chosen}"
         yield line.rstrip()
+
+
+def _default(spec: dict[str, Any], value: Any) -> Any:
+    """A value, or that of the choice that it refers to (``${row.choice}``)."""
+    reference = re.fullmatch(r"\$\{\w+\.(\w+)\}", str(value))
+    return spec[reference[1]] if reference else value
 
 
 def _suites() -> Iterator[str]:
