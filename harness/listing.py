@@ -35,10 +35,9 @@ def _benchmarks() -> Iterator[str]:
         yield line.rstrip()
 
 
-def _default(spec: dict[str, Any], value: Any) -> Any:
-    """A value, or that of the choice that it refers to (``${row.choice}``)."""
-    reference = re.fullmatch(r"\$\{\w+\.(\w+)\}", str(value))
-    return spec[reference[1]] if reference else value
+def _default(spec: dict[str, Any], value: str | None) -> str:
+    """A value with the choices that it refers to (``${row.choice}``) as they are by default."""
+    return re.sub(r"\$\{\w+\.(\w+)\}", lambda reference: str(spec[reference[1]]), value or "")
 
 
 def _suites() -> Iterator[str]:

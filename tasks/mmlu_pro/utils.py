@@ -57,9 +57,9 @@ def verdicts(doc: dict[str, Any], results: list[str], *, guess_seed: int = 0) ->
     letter = results[0]
     if letter != UNPARSED:
         right = float(letter == doc["answer"])
-        return {"none": right, "seeded": right, "expected": right}
-    chance = 1 / len(doc["options"])
-    return {"none": 0.0, "seeded": float(guess(doc, guess_seed) == doc["answer"]), "expected": chance}
+        return {"acc_none": right, "acc_seeded": right, "acc_expected": right}
+    seeded = float(guess(doc, guess_seed) == doc["answer"])
+    return {"acc_none": 0.0, "acc_seeded": seeded, "acc_expected": 1 / len(doc["options"])}
 
 
 def guess(doc: dict[str, Any], seed: int) -> str:

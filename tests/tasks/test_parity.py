@@ -29,7 +29,7 @@ SAME: list[tuple[tuple[str, ...], str, str, dict[str, Any], str, str]] = [
     (("winogrande",), "winogrande_suffix", "winogrande", FIRST, "acc", "acc"),
     (("arc_c",), "arc_c_text", "arc_challenge", FIRST, "acc_norm", "acc_norm"),
     (("truthfulqa",), "truthfulqa_mc2_primed", "truthfulqa_mc2", {}, "acc", "mc2"),
-    (("mmlu_pro",), "mmlu_pro_cot_math", "mmlu_pro_math", {}, "exact_match", "none"),
+    (("mmlu_pro",), "mmlu_pro_cot_math", "mmlu_pro_math", {}, "exact_match", "acc_none"),
 ]
 
 
