@@ -13,7 +13,7 @@ import yaml
 
 from harness.config import Config, load
 from harness.paths import conf_dir, tasks_dir
-from harness.plan import Plan, make_plan
+from harness.plan import Plan, library, make_plan
 from harness.plan.planner import BenchmarkPlan
 
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
@@ -59,6 +59,12 @@ def plan(benchmark: str, *overrides: str, mirror: Path | None = None) -> Benchma
     chosen = config(benchmark, *overrides, mirror=mirror)
     made: Plan = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
     return made.benchmarks[0]
+
+
+def own_names() -> set[str]:
+    """The tasks and groups of these benchmarks."""
+    index = library.own_index()
+    return {name for name, entry in index.items() if entry.path and Path(entry.path).parent.name in OWN}
 
 
 def loglikelihood(context: str, continuation: str) -> float:

@@ -143,3 +143,18 @@ def test_answers_to_sample_docs_are_cut_early_unless_the_user_says_how_long() ->
     assert limits("data.longest=null") == {2048}
     assert limits("generation.max_tokens=1000") == {1000}
     assert limits("generation.max_tokens=16") == {16}
+
+
+def test_scores_hold_the_share_of_each_rule_and_of_answers_without_one() -> None:
+    from harness.backends.base import Generated
+    from harness.plan import Plan
+    from harness.score.scorer import score_plan
+    from harness.score.summary import summarise
+
+    made = plan("mmlu_pro", "limit=4")
+    texts = ["The answer is (A).", "The answer is (B).", "Answer: C", "nothing of the kind"]
+    responses = {r.hash: Generated(text, "stop", 1, 1) for r, text in zip(made.requests, texts, strict=True)}
+    whole = Plan((made,), {})
+    found = summarise(whole, score_plan(whole, responses))["benchmarks"]["mmlu_pro"]
+    assert found["rules"] == {"answer_is": 0.5, "answer_colon": 0.25}
+    assert found["unparsed"] == 0.25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from harness.errors import MissingError
 from harness.paths import tasks_dir
 from harness.plan import Source, library
-from tests.tasks.support import OWN
+from tests.tasks.support import own_names
 
 
 def sample_for_all(path: str, name: str | None = None, **_: Any) -> Any:
@@ -34,12 +33,6 @@ def sample_for_all(path: str, name: str | None = None, **_: Any) -> Any:
             for split, part in rows.items()
         }
     )
-
-
-def own_names() -> set[str]:
-    """The tasks and groups of these benchmarks."""
-    index = library.own_index()
-    return {name for name, entry in index.items() if entry.path and Path(entry.path).parent.name in OWN}
 
 
 @pytest.fixture(scope="module")
