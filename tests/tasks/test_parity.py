@@ -197,7 +197,7 @@ def test_same_score_with_the_real_small_model(mirror: Path) -> None:
     from harness.backends import make_backend
     from harness.config import load
 
-    limit = 12
+    limit = 6
     chosen = load(["benchmarks=[winogrande]", "backend.dtype=float32", "backend.boundary=split"])
     backend = make_backend(chosen.backend_kind, chosen.backend)
     backend.check()
