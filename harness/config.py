@@ -73,6 +73,7 @@ class _Suite:
 class _Data:
     kind: str = "sample"
     root: str | None = None
+    longest: int | None = None
 
 
 @dataclass
@@ -248,7 +249,7 @@ def check(resolved: dict[str, Any]) -> Config:
     benchmarks = tuple(_benchmark(name, specs, root.shots) for name in dict.fromkeys(names))
     # absolute, so that a receipt means the same folder wherever it is read
     source_root = Path(root.data.root).expanduser().resolve() if root.data.root else None
-    plain["data"] = {"kind": root.data.kind, "root": str(source_root) if source_root else None}
+    plain["data"] = {**vars(root.data), "root": str(source_root) if source_root else None}
     generation = {key: value for key, value in vars(root.generation).items() if value is not None}
     chosen = {b.name: specs[b.name] for b in benchmarks if b.name in specs}
     return Config(
@@ -258,7 +259,7 @@ def check(resolved: dict[str, Any]) -> Config:
         backend_kind=kind,
         backend=backend,
         source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
-        settings=Settings(limit, root.seed, root.fewshot.sampler, root.prompt.system, generation),
+        settings=Settings(limit, root.seed, root.fewshot.sampler, root.prompt.system, generation, root.data.longest),
         strict=root.strict,
         sandbox=root.execution.sandbox,  # type: ignore[arg-type]  # checked above
         workers=root.execution.workers,

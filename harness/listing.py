@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from harness.paths import conf_dir
 
@@ -30,8 +32,14 @@ def _benchmarks() -> Iterator[str]:
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
         shots = "own" if spec["shots"] is None else spec["shots"]
         chosen = "  ".join(f"{file.stem}.{key}={'|'.join(map(str, v))}" for key, v in spec.get("choices", {}).items())
-        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {spec['metric']}, {spec['average']}  {chosen}"
+        metric = _default(spec, spec["metric"]) or "the task's own metric"
+        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {metric}, {spec['average']}  {chosen}"
         yield line.rstrip()
+
+
+def _default(spec: dict[str, Any], value: str | None) -> str:
+    """A value with the choices that it refers to (``${row.choice}``) as they are by default."""
+    return re.sub(r"\$\{\w+\.(\w+)\}", lambda reference: str(spec[reference[1]]), value or "")
 
 
 def _suites() -> Iterator[str]:

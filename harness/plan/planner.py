@@ -32,6 +32,8 @@ class Settings:
     """A system prompt before each task's own header."""
     generation: dict[str, Any] = field(default_factory=dict)
     """Overrides of the tasks' generation limits and sampling, by name."""
+    longest: int | None = None
+    """The most new tokens of an answer where its task allows more and no override says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,8 @@ def _generations(
             (options[k] for k in ("max_tokens", "max_gen_toks", "max_new_tokens") if options.get(k) is not None),
             DEFAULT_MAX_TOKENS,
         )
+        if settings.longest is not None and "max_tokens" not in settings.generation:
+            limit = min(int(limit), settings.longest)
         for repeat in range(task.config.repeats or 1):
             sampling = Sampling(
                 temperature=float(options.get("temperature", 1.0)) if sampled else 0.0,

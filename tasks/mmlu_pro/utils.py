@@ -19,7 +19,7 @@ def of_category(category: str) -> Callable[[Any], Any]:
     """The docs of one category, with its header as a column."""
 
     def select(dataset: Any) -> Any:
-        chosen = dataset.filter(lambda doc: doc["category"] == category)
+        chosen = dataset.select([row for row, name in enumerate(dataset["category"]) if name == category])
         header = lm_eval_yaml(f"mmlu_pro/mmlu_pro_{category.replace(' ', '_')}.yaml")["description"]
         return chosen.add_column("header", [header] * len(chosen))
 
@@ -57,9 +57,9 @@ def verdicts(doc: dict[str, Any], results: list[str], *, guess_seed: int = 0) ->
     letter = results[0]
     if letter != UNPARSED:
         right = float(letter == doc["answer"])
-        return {"none": right, "seeded": right, "expected": right}
-    chance = 1 / len(doc["options"])
-    return {"none": 0.0, "seeded": float(guess(doc, guess_seed) == doc["answer"]), "expected": chance}
+        return {"acc_none": right, "acc_seeded": right, "acc_expected": right}
+    seeded = float(guess(doc, guess_seed) == doc["answer"])
+    return {"acc_none": 0.0, "acc_seeded": seeded, "acc_expected": 1 / len(doc["options"])}
 
 
 def guess(doc: dict[str, Any], seed: int) -> str:

@@ -26,7 +26,8 @@ def numbered(dataset: Any) -> Any:
 def without_pictures(dataset: Any) -> Any:
     """The docs that can be answered from their text: the data set's own list of pictures is not in every copy of it."""
     pictured = set((HERE / "pictured.txt").read_text(encoding="utf-8").split())
-    return numbered(dataset).filter(lambda doc: _key(doc["Question"]) not in pictured)
+    docs = numbered(dataset)
+    return docs.select([row for row, question in enumerate(docs["Question"]) if _key(question) not in pictured])
 
 
 def _key(question: str) -> str:

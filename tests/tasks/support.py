@@ -13,7 +13,7 @@ import yaml
 
 from harness.config import Config, load
 from harness.paths import conf_dir, tasks_dir
-from harness.plan import Plan, make_plan
+from harness.plan import Plan, library, make_plan
 from harness.plan.planner import BenchmarkPlan
 
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
@@ -49,7 +49,8 @@ def readings(benchmarks: Iterable[str] = OWN) -> Iterator[tuple[str, tuple[str, 
 
 def config(benchmark: str, *overrides: str, mirror: Path | None = None) -> Config:
     """The configuration of one benchmark on sample docs or on a mirror."""
-    data = ["data=mirror", f"data.root={mirror}"] if mirror else ["data=sample"]
+    # with the protocol's own limit of new tokens, which answers to sample docs do not reach in a run
+    data = ["data=mirror", f"data.root={mirror}"] if mirror else ["data=sample", "data.longest=null"]
     return load([f"benchmarks=[{benchmark}]", *data, *overrides])
 
 
@@ -58,6 +59,12 @@ def plan(benchmark: str, *overrides: str, mirror: Path | None = None) -> Benchma
     chosen = config(benchmark, *overrides, mirror=mirror)
     made: Plan = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
     return made.benchmarks[0]
+
+
+def own_names() -> set[str]:
+    """The tasks and groups of these benchmarks."""
+    index = library.own_index()
+    return {name for name, entry in index.items() if entry.path and Path(entry.path).parent.name in OWN}
 
 
 def loglikelihood(context: str, continuation: str) -> float:

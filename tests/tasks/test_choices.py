@@ -128,3 +128,33 @@ def test_a_file_of_shots_that_cannot_be_read_is_named(content: str | None, tmp_p
         file.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"theoremqa\.shots_file = "):
         plan("theoremqa", f"theoremqa.shots_file={file}")
+
+
+def test_answers_to_sample_docs_are_cut_early_unless_the_user_says_how_long() -> None:
+    from harness.config import load
+    from harness.plan import Generate, make_plan
+
+    def limits(*overrides: str) -> set[int]:
+        chosen = load(["benchmarks=[mmlu_pro]", "data=sample", *overrides])
+        made = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
+        return {request.max_tokens for request in made.requests if isinstance(request, Generate)}
+
+    assert limits() == {256}
+    assert limits("data.longest=null") == {2048}
+    assert limits("generation.max_tokens=1000") == {1000}
+    assert limits("generation.max_tokens=16") == {16}
+
+
+def test_scores_hold_the_share_of_each_rule_and_of_answers_without_one() -> None:
+    from harness.backends.base import Generated
+    from harness.plan import Plan
+    from harness.score.scorer import score_plan
+    from harness.score.summary import summarise
+
+    made = plan("mmlu_pro", "limit=4")
+    texts = ["The answer is (A).", "The answer is (B).", "Answer: C", "nothing of the kind"]
+    responses = {r.hash: Generated(text, "stop", 1, 1) for r, text in zip(made.requests, texts, strict=True)}
+    whole = Plan((made,), {})
+    found = summarise(whole, score_plan(whole, responses))["benchmarks"]["mmlu_pro"]
+    assert found["rules"] == {"answer_is": 0.5, "answer_colon": 0.25}
+    assert found["unparsed"] == 0.25

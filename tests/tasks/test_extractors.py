@@ -101,9 +101,9 @@ def test_an_answer_without_a_letter_counts_by_each_rule() -> None:
     doc = {"question_id": 7, "options": ["a", "b", "c", "d"]}
     doc["answer"] = mmlu_pro.guess(doc, 0)
     missed = Extracted(UNPARSED)
-    assert mmlu_pro.verdicts(doc, [missed]) == {"none": 0.0, "seeded": 1.0, "expected": 0.25}
+    assert mmlu_pro.verdicts(doc, [missed]) == {"acc_none": 0.0, "acc_seeded": 1.0, "acc_expected": 0.25}
     assert mmlu_pro.verdicts(doc, [Extracted(doc["answer"], "answer_is")]) == dict.fromkeys(
-        ("none", "seeded", "expected"), 1.0
+        ("acc_none", "acc_seeded", "acc_expected"), 1.0
     )
 
 
@@ -129,7 +129,7 @@ def test_mmlu_pro_gives_the_published_letters(name: str, stated: float, cut: int
     docs = [{"question_id": r["doc_id"], "options": [""] * r["n_options"], "answer": r["target"]} for r in data]
     for rule, found in (("first rule", [[Extracted(letter or UNPARSED)] for letter in first_rule]), ("all", letters)):
         verdicts = [mmlu_pro.verdicts(doc, each) for doc, each in zip(docs, found, strict=True)]
-        for kind in ("seeded", "expected"):
+        for kind in ("acc_seeded", "acc_expected"):
             assert 100 * sum(v[kind] for v in verdicts) / len(data) == pytest.approx(stated, abs=0.3), (rule, kind)
 
 

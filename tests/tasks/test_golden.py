@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from harness.plan import library
 from harness.plan.prompt import Prompter
 from harness.plan.request import Generate
-from tests.tasks.support import config, plan
+from tests.tasks.support import config, own_names, plan
 
 GOLDEN = Path(__file__).parent / "golden"
 # reading -> which parts of its prompt belong to others, and where they are read from
@@ -58,8 +57,7 @@ def test_the_first_prompt_is_as_written_down(reading: tuple[str, ...]) -> None:
 
 def test_every_task_of_the_project_has_a_golden_prompt() -> None:
     shown = {name for reading in READINGS for name in config(reading[0], *reading[1:]).benchmarks[0].tasks}
-    ours = {name for name in library.own_index() if name.split("_")[0] in {task.split("_")[0] for task in shown}}
-    assert ours == shown
+    assert own_names() == shown
 
 
 def rendered(task: Any, borrowed: dict[str, str]) -> str:

@@ -1,0 +1,71 @@
+"""The same files run in lm-eval itself: ``lm_eval --include_path tasks --tasks …``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.errors import MissingError
+from harness.paths import tasks_dir
+from harness.plan import Source, library
+from tests.tasks.support import own_names
+
+
+def sample_for_all(path: str, name: str | None = None, **_: Any) -> Any:
+    """The sample docs, with every subject there: lm-eval loads whole groups."""
+    from datasets import Dataset, DatasetDict
+
+    source = Source("sample")
+    try:
+        data = source.load(path, name)
+    except MissingError as error:
+        # any other subject's docs will do to see that the task loads
+        return source.load(path, error.remedy.removeprefix("It has: ").split(",")[0])
+    if path != "TIGER-Lab/MMLU-Pro":
+        return data
+    # one config holds all categories there
+    names = [leaf["task"].removeprefix("mmlu_pro_cot_") for leaf in library.leaf_configs("mmlu_pro_cot")]
+    rows = {split: list(part) for split, part in data.items()}
+    return DatasetDict(
+        {
+            split: Dataset.from_list([{**row, "category": n.replace("_", " ")} for n in names for row in part[:5]])
+            for split, part in rows.items()
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def manager() -> Any:
+    from lm_eval.tasks import TaskManager
+
+    library.quiet_lm_eval()
+    # of lm-eval's own 16,000 files, only those that ours refer to: the others take seconds to index
+    folders = [str(tasks_dir()), str(library.library_dir() / "bbh")]
+    return TaskManager(include_path=folders, include_defaults=False)
+
+
+def test_every_task_runs_in_lm_eval(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from lm_eval.evaluator import simple_evaluate
+
+    monkeypatch.setattr(datasets, "load_dataset", sample_for_all)
+    names = own_names()
+    done = simple_evaluate(
+        model="dummy", tasks=sorted(names), task_manager=manager, limit=1, bootstrap_iters=0, verbosity="ERROR"
+    )
+    assert done is not None
+    ran = set(done["samples"])
+    assert len(ran) > 200
+    for name in names:
+        leaves = [task for task in ran if task == name or task.startswith(f"{name}::")]
+        # BBH's tasks keep lm-eval's own names there
+        assert leaves or name == "bbh_cot", name
+    assert sum(task.startswith("bbh_cot_fewshot_") for task in ran) == 27
+    assert {name for name in names if name in done["groups"]} == {
+        name for name in names if library.own_index()[name].kind == "group"
+    }
+
+
+def test_no_name_of_ours_hides_one_of_lm_evals() -> None:
+    assert not own_names() & library.library_index().keys()
