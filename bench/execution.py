@@ -32,7 +32,7 @@ from tests.score.execution import published
 
 Verdicts = dict[str, bool]
 WORKERS = 2
-# Reference solutions pass these tests in a fraction of a quarter second: four times that is below the floor of 1 s.
+# Reference solutions pass these tests in less than a quarter second: four times that is below the floor.
 LIMITS = Limits(wall=1.0)
 T = TypeVar("T")
 
