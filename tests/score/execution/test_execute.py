@@ -33,6 +33,16 @@ def test_python_verdicts(case: dict[str, str]) -> None:
     assert verdict.status == case["status"], verdict
 
 
+def test_only_the_function_under_test_may_take_a_name_of_pythons_own() -> None:
+    source = "def sum(a, b):\n    return a + b\ndef set(x):\n    return 0\n"
+    programs = [
+        Program("python", source, "assert sum(1, 2) == 3", "sum"),
+        Program("python", source, "assert sum(1, 2) == 3"),
+        Program("python", source, "assert set([1]) == set([2])", "sum"),
+    ]
+    assert [verdict.status for verdict in execute(programs)] == ["passed", "error", "wrong"]
+
+
 def test_a_script_without_tests_passes_by_ending_well() -> None:
     sources = (
         "print('hello')",

@@ -51,6 +51,7 @@ def main() -> None:
     for name in [*WARM, *config.get("warm", [])]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    kernel.libc()
     # What is loaded stays: without the collector's marks in it, forked processes share its memory to the end.
     gc.collect()
     gc.freeze()

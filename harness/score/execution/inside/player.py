@@ -115,7 +115,7 @@ def _serve(request: dict[str, Any]) -> None:
     for name, value in vars(module).items():
         if isinstance(value, types.ModuleType):
             modules[name] = value.__name__
-        elif name.startswith("__") or hasattr(builtins, name):
+        elif name.startswith("__") or (hasattr(builtins, name) and name != request["entry_point"]):
             continue
         elif callable(value):
             functions.append(name)
