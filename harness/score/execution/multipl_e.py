@@ -178,6 +178,6 @@ def _closing(code: str, opening: int) -> int:
 
 
 def _open_function(code: str) -> str:
-    """The code up to the brace that closes its last function: the tests bring it. Examples of use go with it."""
+    """The code up to the brace that closes its last function, which the tests bring; examples go with it."""
     end = code.rfind("\n}")
     return code[:end] if end >= 0 else code

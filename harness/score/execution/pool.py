@@ -17,10 +17,6 @@ OWN_FAULT: Final = 0.9
 """A run that had the processor for this share of its time limit has itself to blame. With less, it waited:
 for a busy machine, perhaps, so it is repeated alone before it counts as a timeout."""
 
-PATIENCE: Final = 3
-"""A run that is repeated alone may take this many times its limit by the clock, while its processor time
-stays within the limit: other programs of this machine may still be at work."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -66,7 +62,7 @@ def run(
     order = sorted(range(len(tasks)), key=lambda number: -tasks[number].weight)
     _run_all(tasks, order, sandbox, count, folders, outcomes)
     again = [i for i, outcome in sorted(outcomes.items()) if outcome.died or (starved(outcome.result))]
-    _run_all(tasks, again, sandbox, 1, folders, outcomes, PATIENCE)
+    _run_all(tasks, again, sandbox, 1, folders, outcomes, alone=True)
     return [outcomes[i] for i in range(len(tasks))]
 
 
@@ -74,15 +70,15 @@ def starved(result: Any) -> bool:
     """Whether a run ended by its time limit without having had the processor for about as long."""
     if isinstance(result, list):
         last = result[-1]
-        return bool(last["reason"] == "timeout" and last["cpu"] < OWN_FAULT * last["wall"])
+        return bool(last["reason"] == "timeout" and last["cpu"] < OWN_FAULT * last.get("limit", last["wall"]))
     if result["reason"] == "timeout":
-        return bool(result["cpu"] < OWN_FAULT * result["wall"])
+        return bool(result["cpu"] < OWN_FAULT * result["limit"])
     return bool(result["status"] == "timeout" and result["call_cpu"] < OWN_FAULT * result["call_limit"])
 
 
 def _run_all(
     tasks: Sequence[Task], numbers: Iterable[int], sandbox: SandboxName, workers: int,
-    folders: Mapping[str, Path], outcomes: dict[int, Outcome], patience: int = 1,
+    folders: Mapping[str, Path], outcomes: dict[int, Outcome], alone: bool = False,
 ) -> None:  # fmt: skip
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in numbers:
@@ -93,7 +89,7 @@ def _run_all(
 
     def work() -> None:
         try:
-            _work(tasks, waiting, sandbox, folders, outcomes, patience)
+            _work(tasks, waiting, sandbox, folders, outcomes, alone)
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
             failures.append(error)
 
@@ -114,7 +110,7 @@ def _run_all(
 
 def _work(
     tasks: Sequence[Task], waiting: queue.SimpleQueue[int], sandbox: SandboxName,
-    folders: Mapping[str, Path], outcomes: dict[int, Outcome], patience: int = 1,
+    folders: Mapping[str, Path], outcomes: dict[int, Outcome], alone: bool = False,
 ) -> None:  # fmt: skip
     agent: Agent | None = None
     try:
@@ -126,7 +122,7 @@ def _work(
             agent = agent or Agent(sandbox, folders=folders)
             task = tasks[number]
             try:
-                request = {**task.request(agent), "patience": patience}
+                request = {**task.request(agent), "alone": alone}
                 outcomes[number] = Outcome(agent.run(request, task.secret))
             except AgentDied as error:
                 outcomes[number] = Outcome(None, str(error) or "no word")

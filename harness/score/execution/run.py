@@ -78,10 +78,15 @@ def _job(program: Program, limits: Limits) -> tuple[pool.Task, str]:
     if language.name == "python":
         mode = "serve" if program.tests else "script"
         request = base_request(language, limits) | {
-            "kind": "python", "mode": mode, "source": program.source, "inputs": [],
+            "kind": "python", "mode": mode, "source": program.source, "entry_point": program.entry_point,
+            "inputs": [],
             "wall": limits.wall, "step_limits": {"cpu": math.ceil(limits.cpu)},
         }  # fmt: skip
-        return pool.Task(language.name, lambda _agent: request, {"check": program.tests}), ""
+        return pool.Task(
+            language.name,
+            lambda _agent: request,
+            {"check": program.tests, "entry_point": program.entry_point},
+        ), ""
     # Drawn anew for each run: a program cannot know it, and without it no exit code is a pass.
     marker = f"finished-{secrets.token_hex(16)}" if program.tests else ""
     tests = language.finish(program.tests, marker) if program.tests else ""

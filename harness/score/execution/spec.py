@@ -53,6 +53,10 @@ class Program:
     """The tests' text, which follows the source. In Python it runs apart, and calls the program's functions;
     without tests, the program passes by ending well."""
 
+    entry_point: str = ""
+    """In Python, the function under test, where it is known: it alone may take the name of one of Python's
+    own, such as `sum`, in the tests. No other program's function replaces what the tests rely on."""
+
 
 @dataclass(frozen=True)
 class Verdict:

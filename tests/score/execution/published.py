@@ -1,7 +1,7 @@
 """The published outputs beside the project, judged here: agreement with the published verdicts.
 
-`python -m tests.score.execution.published` judges all of them and fails below the agreement that is promised; the
-tests judge a fixed sample.
+`python -m tests.score.execution.published` judges all and fails below the agreement that is promised; tests
+judge a fixed sample.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -23,26 +24,23 @@ from harness.score.execution.toolchains import Toolchain
 RIGHT = "def double(x):\n    return 2 * x\n"
 
 
-@pytest.mark.parametrize(
-    ("source", "check", "status"),
-    [
-        (RIGHT, "assert double(2) == 4", "passed"),
-        (RIGHT, "assert double(2) == 5", "wrong"),
-        ("def double(x):\n    return x +\n", "assert double(2) == 4", "error"),
-        ("def double(x):\n    raise KeyError(x)\n", "assert double(2) == 4", "error"),
-        ("def other(x):\n    return x\n", "assert double(2) == 4", "error"),
-        ("def double(x):\n    x.append(1)\n", "a = [0]\ndouble(a)\nassert a == [0, 1]", "passed"),
-        ("import re\ndef double(x):\n    return re.match('a', x)\n", "assert double('a')\nassert not double('b')", "passed"),
-        ("def double(x):\n    return (i for i in (x, x))\n", "assert list(double(2)) == [2, 2]", "passed"),
-        ("def double(x):\n    raise ValueError('no')\n", "try:\n    double(1)\nexcept ValueError:\n    pass\nelse:\n    assert False", "passed"),
-        ("import math\ndef double(x):\n    return math.pi\n", "assert math.isclose(double(2), 3.14159, rel_tol=1e-3)", "passed"),
-        ("def double(x):\n    return helper(x)\ndef helper(x):\n    return 2 * x\n", "assert helper(double(1)) == 4", "passed"),
-        ("def double(x):\n    return [10 ** 5000, {(1, 2): {3}}, float('inf')]\n", "assert double(0) == [10 ** 5000, {(1, 2): {3}}, float('inf')]", "passed"),
-    ],
-)  # fmt: skip
-def test_python_verdicts(source: str, check: str, status: str) -> None:
-    verdict = python_check(source, check)
-    assert verdict.status == status, verdict
+CASES = json.loads((Path(__file__).parent / "cases" / "python.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["check"][:40])
+def test_python_verdicts(case: dict[str, str]) -> None:
+    verdict = python_check(case["program"], case["check"])
+    assert verdict.status == case["status"], verdict
+
+
+def test_only_the_function_under_test_may_take_a_name_of_pythons_own() -> None:
+    source = "def sum(a, b):\n    return a + b\ndef set(x):\n    return 0\n"
+    programs = [
+        Program("python", source, "assert sum(1, 2) == 3", "sum"),
+        Program("python", source, "assert sum(1, 2) == 3"),
+        Program("python", source, "assert set([1]) == set([2])", "sum"),
+    ]
+    assert [verdict.status for verdict in execute(programs)] == ["passed", "error", "wrong"]
 
 
 def test_a_script_without_tests_passes_by_ending_well() -> None:
@@ -114,8 +112,7 @@ def test_bwrap_by_name_where_it_does_not_work(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_none_still_limits() -> None:
-    verdicts = execute(
-        [Program("python", RIGHT, "assert double(1) == 2"), Program("python", "def double(x):\n    while 1: pass\n", "double(1)")],
-        sandbox="none", limits=Limits(wall=0.5),
-    )  # fmt: skip
+    endless = "def double(x):\n    while True:\n        pass\n"
+    programs = [Program("python", RIGHT, "assert double(1) == 2"), Program("python", endless, "double(1)")]
+    verdicts = execute(programs, sandbox="none", limits=Limits(wall=0.5))
     assert [verdict.status for verdict in verdicts] == ["passed", "timeout"]

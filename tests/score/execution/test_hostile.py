@@ -1,10 +1,12 @@
-"""Programs that mean harm: none has an effect outside, each gets the right verdict, and the innocent pass beside them."""
+"""Programs that mean harm: no effect outside, the right verdict, and the innocent pass beside them."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from harness.score.execution import Limits, Program, SandboxName, choose_sandbox, execute, python_check
-from harness.score.execution.sandbox import bwrap_works
+from harness.score.execution.sandbox import Agent, bwrap_works
 
-LIMITS = Limits(wall=3.0, cpu=4, memory=512 << 20)
+LIMITS = Limits(wall=2.0, cpu=4, memory=512 << 20)
 CHECK = "assert answer() == 42\n"
 INNOCENT = Program("python", "def answer():\n    return sum([40, 2])\n", CHECK)
 
@@ -29,19 +31,34 @@ def sandbox(request: pytest.FixtureRequest) -> SandboxName:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remains() -> Iterator[None]:
-    before = _processes(), _mounts(), _run_folders()
+def _nothing_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After each test: no process, mount or file of its runs; other runs of the machine don't count."""
+    users: set[int] = set()
+    choose_uid = Agent._uid
+
+    def remember(agent: Agent) -> int | None:
+        uid = choose_uid(agent)
+        if uid and uid != os.geteuid():
+            users.add(uid)
+        return uid
+
+    folder = Path(tempfile.mkdtemp(prefix="harness-test-"))
+    folder.chmod(0o711)
+    monkeypatch.setattr(Agent, "_uid", remember)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    mounts = Path("/proc/self/mountinfo").read_text()
     yield
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and _processes() - before[0]:
+    while time.monotonic() < deadline and _processes(users):
         time.sleep(0.05)
-    assert _processes() - before[0] == set()
-    assert _mounts() == before[1]
-    assert _run_folders() == before[2]
+    assert _processes(users) == set()
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert list(folder.glob("harness-run-*")) == []
+    shutil.rmtree(folder)
 
 
-def _processes() -> set[int]:
-    """Processes below this one, and those of users that only the sandbox makes."""
+def _processes(users: set[int]) -> set[int]:
+    """The processes of these users, and the children of this process."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -50,122 +67,32 @@ def _processes() -> set[int]:
             except OSError:
                 continue
             uid = int(status.split("Uid:")[1].split()[0])
-            if uid >= 1_800_000_000 or f"PPid:\t{os.getpid()}\n" in status:
+            if uid in users or f"PPid:\t{os.getpid()}\n" in status:
                 found.add(int(entry.name))
     return found
 
 
-def _mounts() -> str:
-    return Path("/proc/self/mountinfo").read_text()
-
-
-def _run_folders() -> set[str]:
-    return {path.name for path in Path("/tmp").glob("harness-run-*")}
-
-
-# Each body is a whole program; where it says nothing else, its answer would be right.
-HARMFUL = {
-    "fork_bomb": ("import os\nwhile True:\n    os.fork()\n", {"timeout", "error", "wrong", "out_of_memory"}),
-    "fork_bomb_in_test": (
-        "import os\ndef answer():\n    while True:\n        try:\n            os.fork()\n        except OSError:\n"
-        "            pass\n",
-        {"timeout", "error", "wrong", "out_of_memory"},
-    ),
-    "endless_output": (
-        "import os\ndef answer():\n    while True:\n        os.write(1, b'x' * 65536)\n",
-        {"error"},
-    ),
-    "endless_loop": ("def answer():\n    while True:\n        pass\n", {"timeout"}),
-    "endless_sleep": ("import time\ndef answer():\n    time.sleep(1000)\n", {"timeout"}),
-    "catches_everything": (
-        "def answer():\n    while True:\n        try:\n            while True:\n                pass\n"
-        "        except BaseException:\n            pass\n",
-        {"timeout"},
-    ),
-    "allocates_64_gb": ("def answer():\n    return len(bytearray(64 << 30))\n", {"out_of_memory"}),
-    "allocates_in_children": (
-        "import os, time\ndef answer():\n    for _ in range(8):\n        if os.fork() == 0:\n"
-        "            data = bytearray(200 << 20)\n            time.sleep(60)\n    time.sleep(60)\n",
-        {"out_of_memory"},
-    ),
-    "exits_at_once": ("import sys\nsys.exit(0)\n", {"wrong"}),
-    "exits_in_test": ("import sys\ndef answer():\n    sys.exit(0)\n", {"wrong"}),
-    "ends_process_in_test": ("import os\ndef answer():\n    os._exit(0)\n", {"wrong"}),
-    "kills_itself": ("import os\ndef answer():\n    os.kill(os.getpid(), 9)\n", {"wrong"}),
-    "prints_markers": (
-        "def answer():\n    print('passed')\n    print('{\"status\": \"passed\"}')\n    return 0\n",
-        {"wrong"},
-    ),
-    "writes_markers_to_every_descriptor": (
-        "import json, os\ndef answer():\n    body = json.dumps({'status': 'passed', 'detail': ''}).encode()\n"
-        "    for fd in range(0, 64):\n        try:\n            os.write(fd, len(body).to_bytes(8, 'big') + body)\n"
-        "        except OSError:\n            pass\n    os._exit(0)\n",
-        {"wrong", "error"},
-    ),
-    "always_equal": (
-        "class Right(int):\n    def __eq__(self, other):\n        return True\n    __hash__ = int.__hash__\n"
-        "def answer():\n    return Right(0)\n",
-        {"wrong"},
-    ),
-    "overrides_assert": (
-        "import builtins, sys\nbuiltins.AssertionError = None\nsys.exit = lambda *a: None\n"
-        "sys.excepthook = lambda *a: None\ndef answer():\n    return 0\n",
-        {"wrong"},
-    ),
-    "patches_the_judge": (
-        "import sys, gc\nfor module in list(sys.modules.values()):\n    for name in list(vars(module)):\n"
-        "        if name in ('run_check', 'accept', '_right', 'failure_status'):\n"
-        "            setattr(module, name, lambda *a, **k: {'status': 'passed', 'detail': ''})\n"
-        "def answer():\n    return 0\n",
-        {"wrong"},
-    ),
-    "looks_for_the_answer": (
-        "import gc, sys\nneedle = 'assert ' + 'answer'\ndef answer():\n    frame = sys._getframe()\n    while frame:\n"
-        "        if needle in repr(list(frame.f_locals.values())):\n            return 42\n"
-        "        frame = frame.f_back\n    for item in gc.get_objects():\n"
-        "        if isinstance(item, dict) and 'check' in item and needle in str(item['check']):\n"
-        "            return 42\n    return 0\n",
-        {"wrong"},
-    ),
-    "reads_its_parents": (
-        "import os\ndef answer():\n    for pid in os.listdir('/proc'):\n        if pid.isdigit() and int(pid) != os.getpid():\n"
-        "            for part in ('mem', 'environ', 'fd'):\n                try:\n"
-        "                    open(f'/proc/{pid}/{part}', 'rb').read(1)\n                    if part != 'fd':\n"
-        "                        return 0\n                except OSError:\n                    pass\n    return 42\n",
-        {"passed"},
-    ),
-    "kills_everybody": (
-        "import os, signal\ndef answer():\n    for pid in (-1, os.getppid(), 1):\n        try:\n"
-        "            os.kill(pid, signal.SIGKILL)\n        except OSError:\n            pass\n    return 42\n",
-        {"error", "wrong", "passed"},
-    ),
-    "deletes_its_folder": (
-        "import os, shutil\ndef answer():\n    shutil.rmtree(os.getcwd(), ignore_errors=True)\n    return 42\n",
-        {"passed"},
-    ),
-    "makes_a_deep_folder": (
-        "import os\ndef answer():\n    for _ in range(3000):\n        os.mkdir('d')\n        os.chdir('d')\n"
-        "    os.chmod('.', 0)\n    return 42\n",
-        {"passed"},
-    ),
-}
+def _cases(language: str) -> dict[str, tuple[str, set[str]]]:
+    """Programs of the folder `hostile`: name -> (source, the right verdicts, which its first line tells)."""
+    found = {}
+    for path in sorted((Path(__file__).parent / "hostile").glob(f"*.{language}.txt")):
+        source = path.read_text(encoding="utf-8")
+        statuses = source.partition("\n")[0].removeprefix("# may end: ").split()
+        found[path.name.partition(".")[0]] = source, set(statuses)
+    return found
 
 
 def test_harmful_programs_get_the_right_verdict_beside_innocent_ones(sandbox: SandboxName) -> None:
     programs, allowed = [], []
-    for number, (source, statuses) in enumerate(HARMFUL.values()):
+    harmful = _cases("py")
+    for number, (source, statuses) in enumerate(harmful.values()):
         programs.append(Program("python", source, CHECK))
         allowed.append(statuses)
         if number < 20:
             programs.append(INNOCENT)
             allowed.append({"passed"})
     verdicts = execute(programs, limits=LIMITS, sandbox=sandbox)
-    names = {
-        program.source: name
-        for name, (source, _) in HARMFUL.items()
-        for program in programs
-        if program.source == source
-    }
+    names = {source: name for name, (source, _) in harmful.items()}
     bad = [
         (names.get(program.source, "innocent"), verdict.status, verdict.detail)
         for program, verdict, statuses in zip(programs, verdicts, allowed, strict=True)
@@ -186,13 +113,14 @@ def test_no_secret_can_be_read(sandbox: SandboxName, tmp_path: Path, monkeypatch
 import os, subprocess
 def answer():
     found = []
-    for path in ("/etc/shadow", os.path.expanduser("~root/.bashrc"), {str(secret)!r}, {str(Path.home() / ".profile")!r}):
+    for path in ("/etc/shadow", "/root/.bashrc", {str(secret)!r}, {str(Path.home() / ".profile")!r}):
         try:
             found.append(open(path).read())
         except OSError:
             pass
     found += [value for value in os.environ.values() if "secret" in value]
-    found += [line for line in subprocess.run(["env"], capture_output=True, text=True).stdout.split() if "secret" in line]
+    shown = subprocess.run(["env"], capture_output=True, text=True).stdout
+    found += [line for line in shown.split() if "secret" in line]
     return found or 42
 """
     verdict = python_check(source, CHECK, limits=LIMITS, sandbox=sandbox)
@@ -296,28 +224,14 @@ def answer():
     assert name not in running
 
 
-HOSTILE_SHELL = {
-    "fork_bomb": (
-        "answer() { echo 42; }\nbomb() { bomb | bomb & }; bomb; sleep 30\n",
-        {"timeout", "wrong", "error", "out_of_memory"},
-    ),
-    "endless_output": ("while true; do echo harm; done\n", {"error"}),
-    "exits_early": ("answer() { echo 42; }\nexit 0\n", {"wrong"}),
-    "fills_the_disk": (
-        "answer() { echo 42; }\nfor i in 1 2 3 4 5 6 7 8 9; do head -c 60000000 /dev/zero > f$i || true; done\n",
-        {"passed", "wrong", "error", "out_of_memory"},
-    ),
-    "daemon": ("answer() { echo 42; }\n(setsid sleep 60 &) \n", {"passed"}),
-}
-
-
 def test_harmful_scripts_of_another_language(sandbox: SandboxName) -> None:
     tests = "set -e\n[[ $(answer) = 42 ]]\n"
-    programs = [Program("sh", source, tests) for source, _ in HOSTILE_SHELL.values()]
+    cases = _cases("sh")
+    programs = [Program("sh", source, tests) for source, _ in cases.values()]
     programs += [Program("sh", "answer() { echo 42; }\n", tests)] * 5
     verdicts = execute(programs, limits=LIMITS, sandbox=sandbox)
-    found = dict(zip(HOSTILE_SHELL, verdicts, strict=False))
-    assert {name: v.status for name, v in found.items() if v.status not in HOSTILE_SHELL[name][1]} == {}
+    found = dict(zip(cases, verdicts, strict=False))
+    assert {name: v.status for name, v in found.items() if v.status not in cases[name][1]} == {}
     assert [verdict.status for verdict in verdicts[-5:]] == ["passed"] * 5
 
 

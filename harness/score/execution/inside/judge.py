@@ -133,9 +133,10 @@ def run_check(secret: dict[str, Any], commands: int, answers: int) -> dict[str, 
         if str(module).partition(".")[0] in sys.stdlib_module_names:
             namespace[name] = importlib.import_module(module)
     for name, form in opening["constants"].items():
-        namespace[name] = values.decode(form)
-    for name in opening["functions"]:
         if not hasattr(builtins, name):
+            namespace[name] = values.decode(form)
+    for name in opening["functions"]:
+        if not hasattr(builtins, name) or name == secret["entry_point"]:
             namespace[name] = _proxy(name, commands, answers)
     try:
         exec(compile(secret["check"], "tests.py", "exec", dont_inherit=True), namespace)

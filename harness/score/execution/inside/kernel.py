@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import os
+import platform
 import resource
 import signal
 from collections.abc import Mapping
 from typing import Final
 
-CLONE_NEWNS: Final = 0x00020000
-CLONE_NEWIPC: Final = 0x08000000
-CLONE_NEWPID: Final = 0x20000000
+_CLONE_NEWNS: Final = 0x00020000
+_CLONE_NEWIPC: Final = 0x08000000
+_CLONE_NEWPID: Final = 0x20000000
 
+_CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _MS_NOSUID_NODEV: Final = 2 | 4
 _MS_NOEXEC: Final = 8
 _PR_SET_PDEATHSIG: Final = 1
@@ -35,8 +39,11 @@ LIMITS: Final[Mapping[str, int]] = {
 """Names of limits as they travel to the agent, and the kernel's."""
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+@functools.cache
+def libc() -> ctypes.PyDLL:
+    """The C library, opened once and before any fork. PyDLL keeps Python's lock through a call, which a
+    child of `_clone` must hold as well."""
+    return ctypes.PyDLL(None, use_errno=True)
 
 
 def _checked(result: int, what: str) -> None:
@@ -45,37 +52,59 @@ def _checked(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def unshare(flags: int) -> None:
-    """Leave the name spaces named by `flags`; a new pid name space begins with the next child. Raises
-    OSError."""
-    _checked(_libc().unshare(flags), "unshare")
+def fork_isolated() -> int:
+    """As `fork_quickly`, with mount, ipc and pid name spaces of its own, in which the child is process 1.
+
+    Raises OSError, also on machines whose system calls this module does not know.
+    """
+    return _clone(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWPID)
+
+
+def fork_quickly() -> int:
+    """As `os.fork`, at a third of its price: without what Python does for a child that goes on as a whole
+    program.
+
+    For a child that soon forks, executes another program or ends, and starts no thread: the C library does
+    not know that it is a new process.
+    """
+    return _clone(0) if platform.machine() in _CLONE else os.fork()
+
+
+def _clone(flags: int) -> int:
+    number = _CLONE.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"clone is not known on {platform.machine()}")
+    pid = int(libc().syscall(number, flags | signal.SIGCHLD, 0, 0, 0, 0))
+    if pid < 0:
+        _checked(pid, "clone")
+    return pid
 
 
 def mount_tmpfs(target: str, size: int, inodes: int) -> None:
     """An empty file system in memory of at most `size` bytes and `inodes` files. Raises OSError."""
     options = f"size={size},nr_inodes={inodes},mode=755".encode()
-    _checked(_libc().mount(b"tmpfs", target.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), "mount tmpfs")
+    _checked(libc().mount(b"tmpfs", target.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), "mount tmpfs")
 
 
 def mount_proc(target: str) -> None:
     """A /proc that shows the present pid name space and no other. Raises OSError."""
     flags = _MS_NOSUID_NODEV | _MS_NOEXEC
-    _checked(_libc().mount(b"proc", target.encode(), b"proc", flags, None), "mount proc")
+    _checked(libc().mount(b"proc", target.encode(), b"proc", flags, None), "mount proc")
 
 
 def die_with_parent() -> None:
     """Be killed when the parent ends."""
-    _checked(_libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    _checked(libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def hide_memory() -> None:
     """Let no process without privileges trace this one or read its memory, files and environment by /proc."""
-    _checked(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+    _checked(libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, so that none escapes."""
-    _checked(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    _checked(libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def drop_privileges(uid: int | None) -> None:
@@ -90,8 +119,8 @@ def drop_privileges(uid: int | None) -> None:
     if uid is not None:
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         nothing = (ctypes.c_uint32 * 6)()
-        _checked(_libc().capset(header, nothing), "capset")
-    _checked(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+        _checked(libc().capset(header, nothing), "capset")
+    _checked(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
 def set_limits(limits: Mapping[str, int]) -> None:

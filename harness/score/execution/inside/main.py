@@ -7,12 +7,14 @@ process is forked before the secret is read, so no trace of it is in the program
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
 import sys
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from . import kernel, service, supervise, wire
 
@@ -49,19 +51,27 @@ def main() -> None:
     for name in [*WARM, *config.get("warm", [])]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    kernel.libc()
+    # What is loaded stays: without the collector's marks in it, forked processes share its memory to the end.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     wire.write_frame(results, {"ready": list(sys.version_info[:3])})
     services: dict[tuple[str, ...], service.Service] = {}
+    ended: list[int] = []
     try:
         while True:
             request = wire.read_frame(requests)
             if request.get("service") and not _compile(config, request, services):
                 wire.read_frame(requests)
                 wire.write_frame(results, request["compiled"])
-            elif not _serve(config, request, requests, results):
+            elif not _serve(config, request, requests, results, ended):
                 return
     except wire.Broken:
         return
     finally:
+        for pid in ended:
+            os.waitpid(pid, 0)
         for compiler in services.values():
             compiler.stop()
 
@@ -69,8 +79,7 @@ def main() -> None:
 def _compile(
     config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
 ) -> bool:
-    """Compile by a service: the request gets the files and the step's result; whether there is something to
-    run."""
+    """Compile by a service: the request gets files and a step's result. Whether there is anything to run."""
     argv = request["service"]
     key = tuple(argv)
     if key not in services:
@@ -80,46 +89,48 @@ def _compile(
     reason = answer.get("reason", "")
     code = 0 if answer["ok"] else 1
     step = {"code": code, "reason": reason, "stdout": "", "stderr": answer["text"][-supervise.TAIL :]}
-    request["compiled"] = [step | {"wall": answer["wall"], "cpu": 0.0}]
+    request["compiled"] = [step | {"wall": answer["wall"], "cpu": answer["wall"]}]
     request["files"] = answer["files"]
     request["binary"] = answer.get("binary", {})
     return bool(answer["ok"])
 
 
-def _serve(config: dict[str, Any], request: dict[str, Any], requests: int, results: int) -> bool:
-    """Fork one run; whether it answered. A run that died has left the streams in an unknown state."""
-    outer = os.fork()
-    if outer == 0:
-        code = 1
-        try:
-            code = _isolated(config, request, requests, results)
-        except BaseException:  # noqa: BLE001 - a forked child must end here, whatever happened
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _pid, status = os.waitpid(outer, 0)
-    return status == 0
+def _serve(
+    config: dict[str, Any], request: dict[str, Any], requests: int, results: int, ended: list[int]
+) -> bool:
+    """Fork one run; whether it answered. A run that died has left the streams in an unknown state.
 
-
-def _isolated(config: dict[str, Any], request: dict[str, Any], requests: int, results: int) -> int:
-    """Run in name spaces of its own; a pid name space begins with a child, and ends with it."""
-    if not config["isolated"]:
-        return _run(config, request, requests, results)
-    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID)
-    first = os.fork()
+    The kernel takes milliseconds to end a name space, so the run says itself when it has answered, having
+    ended every process of the program; what is left is an empty shell in `ended`, which is waited for later.
+    """
+    answered, say_answered = os.pipe()
+    first = kernel.fork_isolated() if config["isolated"] else os.fork()
     if first == 0:
-        code = 1
-        try:
-            kernel.die_with_parent()
-            code = _run(config, request, requests, results)
-        except BaseException:  # noqa: BLE001 - as above
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
+        _end_with(lambda: _run(config, request, requests, results, say_answered))
+    os.close(say_answered)
+    good = bool(os.read(answered, 1))
+    os.close(answered)
+    ended.append(first)
+    ended[:] = [pid for pid in ended if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+    return good
 
 
-def _run(config: dict[str, Any], request: dict[str, Any], requests: int, results: int) -> int:
+def _end_with(action: Callable[[], None]) -> NoReturn:
+    """The whole life of a forked child: it must end here, whatever happens."""
+    code = 1
+    try:
+        action()
+        code = 0
+    except BaseException:  # noqa: BLE001 - see above
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _run(
+    config: dict[str, Any], request: dict[str, Any], requests: int, results: int, say_answered: int
+) -> None:
+    kernel.die_with_parent()
     place = supervise.Place(config, request)
     place.make(request["files"], request.get("binary", {}))
     supervise.own_limits(4 << 30)
@@ -132,4 +143,4 @@ def _run(config: dict[str, Any], request: dict[str, Any], requests: int, results
     finally:
         place.clean()
     wire.write_frame(results, answer)
-    return 0
+    os.write(say_answered, b"1")

@@ -7,6 +7,7 @@ an expected output or a test, so a program that passes has computed the answers.
 from __future__ import annotations
 
 import builtins
+import gc
 import os
 import random
 import resource
@@ -17,7 +18,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import values, wire
+from . import clock, values, wire
 
 COMMANDS: Final = 3
 """The player's descriptor for calls from the judge."""
@@ -34,6 +35,7 @@ class TimeUp(BaseException):
 
 def main(request: dict[str, Any]) -> None:
     """Load the program of a request and play its mode: `script`, `outputs` or `serve`. Ends the process."""
+    gc.enable()
     random.seed(0)
     sys.set_int_max_str_digits(0)
     status = 0
@@ -64,18 +66,17 @@ def _load(source: str, name: str) -> types.ModuleType:
 
 def _outputs(request: dict[str, Any]) -> None:
     """Call the entry point on every input and stream the outputs; the first exception or timeout ends it."""
-    clock = time.perf_counter
     with_time = request.get("timed", False)
     entry = getattr(_load(request["source"], "program"), request["entry_point"])
     reduce = _REDUCTIONS[request.get("reduce", "")]
     outputs: list[Any] = []
     seconds: list[float] = []
-    sent = clock()
+    sent = time.perf_counter()
     for number, (form, limit) in enumerate(zip(request["inputs"], request["limits_each"], strict=True)):
         arguments = values.decode(form)
-        started = clock()
+        started = time.perf_counter()
         used = time.process_time()
-        _allow(limit, request["patience"])
+        _allow(limit, request["alone"])
         try:
             signal.setitimer(signal.ITIMER_REAL, limit)
             output = entry(*arguments)
@@ -88,7 +89,7 @@ def _outputs(request: dict[str, Any]) -> None:
                 _failure(error) | {"input": number, "limit": limit, "cpu": time.process_time() - used},
             )
             return
-        now = clock()
+        now = time.perf_counter()
         if with_time:
             seconds.append(now - started)
         outputs.append(reduce(output))
@@ -114,7 +115,7 @@ def _serve(request: dict[str, Any]) -> None:
     for name, value in vars(module).items():
         if isinstance(value, types.ModuleType):
             modules[name] = value.__name__
-        elif name.startswith("__") or hasattr(builtins, name):
+        elif name.startswith("__") or (hasattr(builtins, name) and name != request["entry_point"]):
             continue
         elif callable(value):
             functions.append(name)
@@ -143,17 +144,15 @@ def _failure(error: BaseException) -> dict[str, Any]:
     return {"error": type(error).__name__, "text": text[:2000]}
 
 
-def _allow(limit: float, patience: int) -> None:
-    """Let SIGALRM mean: `limit` seconds have passed; with patience, that much processor time, or many times
-    that."""
+def _allow(limit: float, alone: bool) -> None:
+    """Let SIGALRM mean that the time of one call may be up."""
     began, used = time.monotonic(), time.process_time()
 
     def alarm(_signal: int, _frame: types.FrameType | None) -> None:
-        left = limit - (time.process_time() - used)
-        if patience > 1 and left > 0 and time.monotonic() - began < patience * limit:
-            signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
-            return
-        raise TimeUp
+        more = clock.more_time(limit, time.monotonic() - began, time.process_time() - used, alone)
+        if not more:
+            raise TimeUp
+        signal.setitimer(signal.ITIMER_REAL, more)
 
     signal.signal(signal.SIGALRM, alarm)
 

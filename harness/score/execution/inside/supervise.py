@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import math
 import os
 import resource
 import select
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from . import judge, kernel, player, wire
+from . import clock, judge, kernel, player, wire
 
 WORK: Final = "/tmp/run"
 """The working folder of a program in its own mount name space, on a file system in memory that dies with
@@ -40,7 +39,7 @@ class Place:
         self.limits: dict[str, int] = request["limits"]
         self.memory: int = request["memory"]
         self.output: int = request["output"]
-        self.patience: int = request["patience"]
+        self.alone: bool = request["alone"]
         self.environment: dict[str, str] = config["environment"] | request.get("environment", {})
         self.work = WORK if self.isolated else config["work"]
 
@@ -66,10 +65,8 @@ class Place:
         if self.uid is not None and os.geteuid() == 0:
             os.chown(path, self.uid, self.uid)
 
-    def enter(self, limits: dict[str, int], wall: float = math.inf) -> None:
-        """Make the present process one that a program may have; `wall` is its time limit."""
-        if self.patience > 1 and wall < math.inf:
-            limits = limits | {"cpu": min(limits.get("cpu", 1 << 30), math.ceil(wall))}
+    def enter(self, limits: dict[str, int]) -> None:
+        """Make the present process one that a program may have."""
         kernel.set_limits(self.limits | limits)
         kernel.drop_privileges(self.uid)
         kernel.die_with_parent()
@@ -137,7 +134,8 @@ class Watch:
     def __init__(self, place: Place, wall: float, start: Callable[[int, int], int]) -> None:
         self.place = place
         self.began = time.monotonic()
-        self.deadline = self.began + wall * place.patience
+        self.limit = wall
+        self.deadline = self.began + wall
         self.tails = [bytearray(), bytearray()]
         self.written = 0
         self.reason = ""
@@ -159,7 +157,7 @@ class Watch:
         ended = False
         while not ended and not self.reason:
             now = time.monotonic()
-            if now >= self.deadline:
+            if now >= self.deadline and not self._extended(now):
                 self.reason = "timeout"
                 break
             if now >= look:
@@ -177,6 +175,13 @@ class Watch:
                     poll.unregister(fd)
         return self._finish()
 
+    def _extended(self, now: float) -> bool:
+        """Whether the run gets more time, because it did not have the processor for all of it."""
+        cpu = kernel.cpu_seconds(kernel.descendants(os.getpid()))
+        more = clock.more_time(self.limit, now - self.began, cpu, self.place.alone)
+        self.deadline = now + more
+        return more > 0
+
     def _drain(self, fd: int) -> bool:
         part = os.read(fd, 65536)
         self.written += len(part)
@@ -188,7 +193,7 @@ class Watch:
         return bool(part)
 
     def _finish(self) -> dict[str, Any]:
-        alive = kernel.cpu_seconds(kernel.descendants(self.pid)) if self.reason == "timeout" else 0.0
+        used = kernel.cpu_seconds(kernel.descendants(os.getpid())) if self.reason == "timeout" else 0.0
         if self.reason:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -218,7 +223,8 @@ class Watch:
             "stdout": self.tails[0].decode("utf-8", "replace"),
             "stderr": self.tails[1].decode("utf-8", "replace"),
             "wall": wall,
-            "cpu": usage.ru_utime + usage.ru_stime + alive,
+            "cpu": max(usage.ru_utime + usage.ru_stime, used),
+            "limit": self.limit,
         }
 
 
@@ -236,13 +242,13 @@ def run_steps(place: Place, request: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _command(place: Place, step: dict[str, Any]) -> Callable[[int, int], int]:
     def start(out: int, err: int) -> int:
-        pid = os.fork()
+        pid = kernel.fork_quickly()
         if pid:
             return pid
         try:
             nothing = os.open("/dev/null", os.O_RDONLY)
             player.prepare({0: nothing, 1: out, 2: err}, {})
-            place.enter(step["limits"], step["wall"])
+            place.enter(step["limits"])
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             # Python ignores this signal, and programs inherit that; a shell pipeline needs it.
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -269,7 +275,7 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
             player.prepare(
                 {0: nothing, 1: out, 2: err}, {player.COMMANDS: commands_read, player.ANSWERS: answers_write}
             )
-            place.enter(request["step_limits"], request["wall"])
+            place.enter(request["step_limits"])
             os.environ.clear()
             os.environ.update(place.environment)
             player.main(request)
@@ -337,7 +343,7 @@ def _judge_check(
 ) -> dict[str, Any]:
     """Run the tests in a process of their own, which the program can neither read nor trace."""
     verdict_read, verdict_write = os.pipe()
-    tester = os.fork()
+    tester = kernel.fork_quickly()
     if tester == 0:
         try:
             nothing = os.open("/dev/null", os.O_RDWR)
