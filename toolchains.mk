@@ -28,7 +28,6 @@ toolchains-debian:
 
 $(TYPESCRIPT_FOLDER)/package.json:
 	npm install --prefix .toolchains --no-audit --no-fund $(TYPESCRIPT)
-	echo '*' > .toolchains/.gitignore
 
 # Every published program, judged here: HumanEval 164, MBPP 399, MultiPL-E 1,116. Takes several minutes.
 verify: toolchains
