@@ -18,6 +18,10 @@ from harness.plan.planner import BenchmarkPlan
 
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
+# coding
+# exams in many languages
+# understanding in many languages
+# mathematics and translation in many languages
 
 
 def utils(benchmark: str) -> ModuleType:
