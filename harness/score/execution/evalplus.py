@@ -160,11 +160,7 @@ def _shapes(asserts: str, entry: str) -> _Shapes:
 
 def _literal(node: ast.expr) -> Any:
     """The value of a literal, sets written as a call among them."""
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("set", "tuple", "list")
-    ):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("set", "tuple", "list"):
         inner = [ast.literal_eval(argument) for argument in node.args]
         return {"set": set, "tuple": tuple, "list": list}[node.func.id](*inner)
     return ast.literal_eval(node)
@@ -172,9 +168,7 @@ def _literal(node: ast.expr) -> Any:
 
 def _observe(value: Any, path: tuple[Any, ...], shapes: _Shapes) -> None:
     shapes.setdefault(path, set()).add(type(value))
-    items = (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
-    )
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
     for item in items:
         _observe(item, (*path, _ANY), shapes)
 
@@ -234,9 +228,7 @@ def evaluate(
     chosen = list(programs)
     unknown = sorted({task for task, _ in chosen} - set(problems))
     if unknown:
-        raise UserError(
-            f"no problem {unknown[0]} in this data set.", "Use the data set that the programs answer."
-        )
+        raise UserError(f"no problem {unknown[0]} in this data set.", "Use the data set that the programs answer.")
     sandbox = choose(sandbox)
     version = toolchains.find("python").text
     needed = {task: problems[task] for task in dict.fromkeys(task for task, _ in chosen)}
@@ -276,16 +268,11 @@ def expect(
         result = outcome.result
         if outcome.died or result["status"] != "passed":
             reason = outcome.died or result["detail"]
-            raise UserError(
-                f"the reference solution of {task} fails: {reason}.", "Check the data set's files."
-            )
+            raise UserError(f"the reference solution of {task} fails: {reason}.", "Check the data set's files.")
         kept[keys[task]] = {"outputs": result["outputs"], "seconds": result["seconds"]}
     _store(cache, kept)
     stored |= kept
-    return {
-        task: Expected(tuple(stored[key]["outputs"]), tuple(stored[key]["seconds"]))
-        for task, key in keys.items()
-    }
+    return {task: Expected(tuple(stored[key]["outputs"]), tuple(stored[key]["seconds"])) for task, key in keys.items()}
 
 
 def _stored(cache: Path | None, keys: Iterable[str]) -> dict[str, Any]:

@@ -53,9 +53,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(
-    tasks: Sequence[Task], sandbox: SandboxName, workers: int | None, folders: Mapping[str, Path]
-) -> list[Outcome]:
+def run(tasks: Sequence[Task], sandbox: SandboxName, workers: int | None, folders: Mapping[str, Path]) -> list[Outcome]:
     """Run tasks by `workers` agents (the cores by default), then the doubtful ones again, alone."""
     count = max(1, min(workers or default_workers(), len(tasks)))
     outcomes: dict[int, Outcome] = {}

@@ -93,9 +93,7 @@ def _job(program: Program, limits: Limits) -> tuple[pool.Task, str]:
     text = program.source + tests
 
     def request_for(agent: Agent) -> Mapping[str, Any]:
-        commands = language.commands(
-            text, agent.folder(language.name) if language.name in agent.folders else ""
-        )
+        commands = language.commands(text, agent.folder(language.name) if language.name in agent.folders else "")
         run = {"argv": commands.run, "wall": limits.wall, "limits": {"cpu": math.ceil(limits.cpu)}}
         steps: list[Mapping[str, Any]] = [run]
         if commands.compile:

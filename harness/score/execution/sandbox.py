@@ -81,9 +81,7 @@ def choose(name: SandboxName) -> SandboxName:
     Raises UserError for an unknown name, and where bwrap is asked for and does not work.
     """
     if name not in ("auto", "bwrap", "rlimit", "none"):
-        raise UserError(
-            f"execution.sandbox = {name} is none of the sandboxes.", "Use auto, bwrap, rlimit or none."
-        )
+        raise UserError(f"execution.sandbox = {name} is none of the sandboxes.", "Use auto, bwrap, rlimit or none.")
     if name == "bwrap" and not bwrap_works():
         raise UserError(
             "execution.sandbox = bwrap, but bubblewrap does not work here.",

@@ -56,14 +56,10 @@ class Outputs:
             if self.rule == "root":
                 return exact
             return exact or (
-                self.tolerance != 0
-                and type(output) is type(expected)
-                and close(output, expected, self.tolerance)
+                self.tolerance != 0 and type(output) is type(expected) and close(output, expected, self.tolerance)
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
-            return (
-                False  # not a value, or one that the comparison is not made for: not the expected one either
-            )
+            return False  # not a value, or one that the comparison is not made for: not the expected one either
 
     def _agrees(self, output: Any, expected: Any, number: int) -> bool:
         rule = self.rule
@@ -74,9 +70,7 @@ class Outputs:
             return True
         if rule == "root":
             coefficients = values.decode(self.inputs[number])[0]
-            return (
-                abs(math.fsum(c * math.pow(output, i) for i, c in enumerate(coefficients))) <= self.tolerance
-            )
+            return abs(math.fsum(c * math.pow(output, i) for i, c in enumerate(coefficients))) <= self.tolerance
         if rule == "zero_too":
             return bool(output == expected or output == 0)
         if rule == "pyramid":
@@ -177,9 +171,7 @@ def failure_status(error: str) -> str:
 def _proxy(name: str, commands: int, answers: int) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
         forms = values.encode(list(arguments))
-        wire.write_frame(
-            commands, {"function": name, "arguments": forms, "keywords": values.encode(dict(keywords))}
-        )
+        wire.write_frame(commands, {"function": name, "arguments": forms, "keywords": values.encode(dict(keywords))})
         answer = _answer(answers)
         if "arguments" in answer:
             for argument, after in zip(arguments, values.decode(answer["arguments"]), strict=True):

@@ -76,9 +76,7 @@ def main() -> None:
             compiler.stop()
 
 
-def _compile(
-    config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]
-) -> bool:
+def _compile(config: dict[str, Any], request: dict[str, Any], services: dict[tuple[str, ...], service.Service]) -> bool:
     """Compile by a service: the request gets files and a step's result. Whether there is anything to run."""
     argv = request["service"]
     key = tuple(argv)
@@ -95,9 +93,7 @@ def _compile(
     return bool(answer["ok"])
 
 
-def _serve(
-    config: dict[str, Any], request: dict[str, Any], requests: int, results: int, ended: list[int]
-) -> bool:
+def _serve(config: dict[str, Any], request: dict[str, Any], requests: int, results: int, ended: list[int]) -> bool:
     """Fork one run; whether it answered. A run that died has left the streams in an unknown state.
 
     The kernel takes milliseconds to end a name space, so the run says itself when it has answered, having
@@ -127,9 +123,7 @@ def _end_with(action: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def _run(
-    config: dict[str, Any], request: dict[str, Any], requests: int, results: int, say_answered: int
-) -> None:
+def _run(config: dict[str, Any], request: dict[str, Any], requests: int, results: int, say_answered: int) -> None:
     kernel.die_with_parent()
     place = supervise.Place(config, request)
     place.make(request["files"], request.get("binary", {}))

@@ -294,9 +294,7 @@ def run_python(place: Place, request: dict[str, Any], secret: Callable[[], dict[
     return verdict
 
 
-def _judge_stream(
-    watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int
-) -> dict[str, Any]:
+def _judge_stream(watch: Watch, request: dict[str, Any], secret: dict[str, Any], answers: int) -> dict[str, Any]:
     """Judge a script's end, or outputs as they come."""
     outputs = judge.Outputs(request["inputs"], secret) if "expected" in secret else None
     verdict: dict[str, Any] = {
@@ -338,9 +336,7 @@ def _judge_stream(
     return result | verdict
 
 
-def _judge_check(
-    place: Place, watch: Watch, secret: dict[str, Any], commands: int, answers: int
-) -> dict[str, Any]:
+def _judge_check(place: Place, watch: Watch, secret: dict[str, Any], commands: int, answers: int) -> dict[str, Any]:
     """Run the tests in a process of their own, which the program can neither read nor trace."""
     verdict_read, verdict_write = os.pipe()
     tester = kernel.fork_quickly()

@@ -9,7 +9,6 @@ from harness.score.execution.language import Language
 from harness.score.execution.languages import bash, cpp, csharp, java, javascript, php, python, typescript
 
 LANGUAGES: Final[Mapping[str, Language]] = {
-    module.LANGUAGE.name: module.LANGUAGE
-    for module in (python, cpp, java, php, typescript, csharp, bash, javascript)
+    module.LANGUAGE.name: module.LANGUAGE for module in (python, cpp, java, php, typescript, csharp, bash, javascript)
 }
 """Every language by name, in the order of the published table."""

@@ -19,9 +19,7 @@ def _commands(text: str, warm: str) -> Commands:
     include = ("-include", f"{warm}/{_HEADER}") if warm and _ALL.search(text) else ()
     # Linking OpenSSL costs time, and one task of the benchmark (an MD5 sum) uses it.
     libraries = ("-lcrypto", "-lssl") if "openssl/" in text else ()
-    return Commands(
-        compile=("g++", "-std=c++17", *include, "test.cpp", "-o", "a.out", *libraries), run=("./a.out",)
-    )
+    return Commands(compile=("g++", "-std=c++17", *include, "test.cpp", "-o", "a.out", *libraries), run=("./a.out",))
 
 
 def _warm(folder: Path, _npm: Path | None) -> None:

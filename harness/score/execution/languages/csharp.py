@@ -6,9 +6,7 @@ from harness.score.execution.language import Commands, Language, Step, Tool, bef
 
 
 def _commands(_text: str, _warm: str) -> Commands:
-    return Commands(
-        compile=("mcs", "-d:DEBUG", "Program.cs", "-out:Program.exe"), run=("mono", "Program.exe")
-    )
+    return Commands(compile=("mcs", "-d:DEBUG", "Program.cs", "-out:Program.exe"), run=("mono", "Program.exe"))
 
 
 def _passes(step: Step, _output: str, finished: bool) -> bool:

@@ -14,9 +14,7 @@ _SERVICE: Final = Path(__file__).with_name("typescript_service.js")
 
 
 def _commands(_text: str, warm: str) -> Commands:
-    return Commands(
-        service=("node", f"{warm}/{_SERVICE.name}", f"{warm}/typescript"), run=("node", "test.js")
-    )
+    return Commands(service=("node", f"{warm}/{_SERVICE.name}", f"{warm}/typescript"), run=("node", "test.js"))
 
 
 def _warm(folder: Path, npm: Path | None) -> None:
