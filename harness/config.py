@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.paths import conf_dir, project_root
-from harness.plan.benchmark import Benchmark
+from harness.plan.benchmark import Benchmark, Composite
 from harness.plan.data import Source
 from harness.plan.planner import Settings
 from harness.plan.shots import SAMPLERS
@@ -22,7 +22,8 @@ from harness.typed import typed
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-SPEC_KEYS = {"title", "tasks", "shots", "metric", "filter", "average", "choices"}
+SPEC_KEYS = {"title", "tasks", "members", "shots", "metric", "filter", "average", "choices"}
+FORMS = ("auto", "loglikelihood", "generation")
 
 
 @dataclass
@@ -33,6 +34,9 @@ class _Fewshot:
 @dataclass
 class _Prompt:
     system: str | None = None
+    form: str = "auto"
+    chat: bool = False
+    fewshot_as_multiturn: bool = False
 
 
 @dataclass
@@ -100,7 +104,9 @@ class Config:
     """A checked configuration."""
 
     benchmarks: tuple[Benchmark, ...]
-    """What runs, in order."""
+    """What runs, in order; members of a row stand for it."""
+    composites: tuple[Composite, ...]
+    """The rows that are made of members."""
     named: bool
     """Whether the user named the benchmarks (``benchmarks=``) instead of taking a suite."""
     suite: str
@@ -136,7 +142,11 @@ def load(overrides: Sequence[str]) -> Config:
         UserError: an unknown key, group option or benchmark, or a value of the wrong type.
     """
     plain = to_plain(compose(overrides))
-    specs = {key: plain.pop(key) for key in list(plain) if isinstance(plain[key], dict) and "tasks" in plain[key]}
+    specs = {
+        key: plain.pop(key)
+        for key in list(plain)
+        if isinstance(plain[key], dict) and {"tasks", "members"} & plain[key].keys()
+    }
     return check({**plain, "benchmark": specs})
 
 
@@ -227,39 +237,47 @@ def check(resolved: dict[str, Any]) -> Config:
     for name in root.shots:
         if name not in specs and name not in (root.benchmarks or []):
             raise UserError(f"shots.{name}: no such benchmark.", did_you_mean(name, specs))
-    if root.fewshot.sampler not in SAMPLERS:
-        raise UserError(
-            f"fewshot.sampler = {root.fewshot.sampler}, which is none of {', '.join(SAMPLERS)}.",
-            did_you_mean(root.fewshot.sampler, SAMPLERS),
-        )
+    _one_of("fewshot.sampler", root.fewshot.sampler, SAMPLERS)
+    _one_of("prompt.form", root.prompt.form, FORMS)
+    _one_of("execution.sandbox", root.execution.sandbox, get_args(SandboxName))
     if root.limit is not None and root.limit < 1:
         raise UserError(
             f"limit = {root.limit}, which asks nothing.", "Set limit to 1 or more, or to null for all docs."
-        )
-    if root.execution.sandbox not in get_args(SandboxName):
-        raise UserError(
-            f"execution.sandbox = {root.execution.sandbox}, which is none of {', '.join(get_args(SandboxName))}.",
-            did_you_mean(root.execution.sandbox, get_args(SandboxName)),
         )
     named = root.benchmarks is not None
     names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
     limit = root.limit if named or root.limit is not None else root.suite.limit
     if not names:
         raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
-    benchmarks = tuple(_benchmark(name, specs, root.shots) for name in dict.fromkeys(names))
+    rows = [name for name in dict.fromkeys(names) if "members" in specs.get(name, {})]
+    composites = tuple(_composite(name, specs, root.shots) for name in rows)
+    leaves = dict.fromkeys(leaf for name in names for leaf in specs.get(name, {}).get("members", [name]))
+    benchmarks = tuple(_benchmark(name, specs, root.shots) for name in leaves)
     # absolute, so that a receipt means the same folder wherever it is read
     source_root = Path(root.data.root).expanduser().resolve() if root.data.root else None
     plain["data"] = {**vars(root.data), "root": str(source_root) if source_root else None}
     generation = {key: value for key, value in vars(root.generation).items() if value is not None}
-    chosen = {b.name: specs[b.name] for b in benchmarks if b.name in specs}
+    chosen = {name: specs[name] for name in [*rows, *leaves] if name in specs}
+    prompt = root.prompt
     return Config(
         benchmarks=benchmarks,
+        composites=composites,
         named=named,
         suite="+".join(names) if named else root.suite.name,
         backend_kind=kind,
         backend=backend,
         source=Source(root.data.kind, source_root),  # type: ignore[arg-type]  # the group has these three files
-        settings=Settings(limit, root.seed, root.fewshot.sampler, root.prompt.system, generation, root.data.longest),
+        settings=Settings(
+            limit=limit,
+            seed=root.seed,
+            sampler=root.fewshot.sampler,
+            system=prompt.system,
+            generation=generation,
+            longest=root.data.longest,
+            form=prompt.form,
+            chat=prompt.chat,
+            multiturn=prompt.fewshot_as_multiturn,
+        ),
         strict=root.strict,
         sandbox=root.execution.sandbox,  # type: ignore[arg-type]  # checked above
         workers=root.execution.workers,
@@ -268,6 +286,28 @@ def check(resolved: dict[str, Any]) -> Config:
         reference=root.table.reference,
         resolved={**plain, "backend": {"kind": kind, **backend}, "benchmark": chosen},
     )
+
+
+def _one_of(key: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"{key} = {value}, which is none of {', '.join(allowed)}.", did_you_mean(value, allowed))
+
+
+def _options(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The protocol choices of a row, each with one of its allowed values."""
+    for key, allowed in spec.get("choices", {}).items():
+        _one_of(f"{name}.{key}", str(spec[key]), [str(value) for value in allowed])
+    return {key: value for key, value in spec.items() if key not in SPEC_KEYS}
+
+
+def _composite(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Composite:
+    spec = specs[name]
+    if name in shots:
+        raise UserError(
+            f"shots.{name} = {shots[name]}, but {name} is a mean of {', '.join(spec['members'])}.",
+            f"Set the shots of its members: shots.{spec['members'][0]}={shots[name]}.",
+        )
+    return Composite(name, spec["title"], tuple(spec["members"]), spec["average"], _options(name, spec))
 
 
 def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Benchmark:
@@ -280,13 +320,7 @@ def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Bench
             known = near or [*specs, *library.own_index(), *library.library_index()]
             raise UserError(f"benchmarks: no benchmark or lm-eval task {name}.", did_you_mean(name, known))
         return Benchmark(name, name, (name,), shots.get(name), None, None, from_table=False)
-    options = {key: value for key, value in spec.items() if key not in SPEC_KEYS}
-    for key, allowed in spec.get("choices", {}).items():
-        if spec[key] not in allowed:
-            raise UserError(
-                f"{name}.{key} = {spec[key]}, which is none of {', '.join(map(str, allowed))}.",
-                did_you_mean(str(spec[key]), map(str, allowed)),
-            )
+    options = _options(name, spec)
     asked = shots.get(name, spec["shots"])
     if asked is not None and asked < 0:
         raise UserError(f"shots.{name} = {asked}, which is negative.", "Set it to 0 or more.")

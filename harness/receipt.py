@@ -27,6 +27,7 @@ def benchmark_entry(bench: BenchmarkPlan) -> dict[str, Any]:
         "absent": bench.absent,
         "data": [asdict(repo) for repo in bench.repos],
         "prompts_sha256": prompts.hexdigest(),
+        "lettered": bench.lettered,
         "complete": bench.complete,
         "sample_data": bench.sample_data,
     }

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,12 @@ def prepare(config: Config) -> Prepared:
     _quiet_libraries()
     backend = make_backend(config.backend_kind, config.backend)
     backend.check()
-    plan = make_plan(config.benchmarks, config.source, config.settings, strict=config.strict, named=config.named)
+    able = backend.capabilities
+    form = config.settings.form
+    if form == "auto" and not able.loglikelihood:
+        form = "generation"
+    settings = replace(config.settings, form=form, continues=able.continues)
+    plan = make_plan(config.benchmarks, config.source, settings, strict=config.strict, named=config.named)
     kept, skipped = [], dict(plan.skipped)
     for bench in plan.benchmarks:
         reason = _unable(bench, backend)
@@ -55,7 +60,11 @@ def prepare(config: Config) -> Prepared:
             raise MissingError(f"{bench.benchmark.name}: {reason}", "Mend that, or leave the benchmark out.")
         else:
             skipped[bench.benchmark.name] = reason
-    return Prepared(config, backend, Plan(tuple(kept), skipped))
+    for row in config.composites:
+        lacking = [name for name in row.members if name in skipped]
+        if lacking:
+            skipped[row.name] = f"it is a mean of {', '.join(row.members)}, and {', '.join(lacking)} cannot run"
+    return Prepared(replace(config, settings=settings), backend, Plan(tuple(kept), skipped, config.composites))
 
 
 def _unable(bench: BenchmarkPlan, backend: Backend) -> str | None:
@@ -120,12 +129,16 @@ def rescore(folder: Path) -> None:
     _quiet_libraries()
     receipt = read_receipt(folder)
     config = check(receipt["config"])
-    plan = make_plan(config.benchmarks, config.source, config.settings, strict=False, named=False)
+    # the form that the backend of the run could answer
+    asked = receipt["prompt"]
+    settings = replace(config.settings, form=asked["form"], continues=asked["continues_assistant"])
+    plan = make_plan(config.benchmarks, config.source, settings, strict=False, named=False)
     kept = tuple(b for b in plan.benchmarks if b.benchmark.name in receipt["benchmarks"])
     gone = [name for name in receipt["benchmarks"] if name not in {b.benchmark.name for b in kept}]
     if gone:
         raise UserError(f"{folder.name}: {gone[0]}: {plan.skipped[gone[0]]}", "Scoring needs the docs that were asked.")
-    prepared = Prepared(config, make_backend(config.backend_kind, config.backend), Plan(kept, receipt["skipped"]))
+    backend = make_backend(config.backend_kind, config.backend)
+    prepared = Prepared(config, backend, Plan(kept, receipt["skipped"], config.composites))
     responses = read_responses(folder)
     write_scores(folder, prepared, responses, receipt)
     receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -147,7 +160,10 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
     return {
         "model": prepared.backend.fingerprint(),
         "plan": prepared.plan.sha256,
-        "benchmarks": {b.benchmark.name: asdict(b.benchmark) for b in prepared.plan.benchmarks},
+        "benchmarks": {
+            **{b.benchmark.name: asdict(b.benchmark) for b in prepared.plan.benchmarks},
+            **{row.name: asdict(row) for row in prepared.plan.composites},
+        },
     }
 
 
@@ -206,6 +222,13 @@ def make_receipt(prepared: Prepared, identity: dict[str, Any]) -> dict[str, Any]
         "config": prepared.config.resolved,
         "model": backend.describe(),
         "benchmarks": {b.benchmark.name: benchmark_entry(b) for b in prepared.plan.benchmarks},
+        "composites": {row.name: asdict(row) for row in prepared.plan.composites},
+        "prompt": {
+            "form": prepared.config.settings.form,
+            "chat": prepared.config.settings.chat,
+            "fewshot_as_multiturn": prepared.config.settings.multiturn,
+            "continues_assistant": prepared.config.settings.continues,
+        },
         "skipped": prepared.plan.skipped,
         "execution": _execution(prepared),
         "plan": {"sha256": prepared.plan.sha256, "requests": sum(1 for _ in prepared.plan.requests)},
@@ -273,7 +296,7 @@ def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) ->
             "request": [r.hash for r in requests],
             "kind": ["score" if isinstance(r, Score) else "generate" for r in requests],
             "prefix": pa.array([_text(r.prefix) for r in requests]).dictionary_encode(),
-            "query": [_text(r.query) for r in requests],
+            "query": [_text(r.context if r.messages else r.query) for r in requests],
             "options": options,
             "response": [json.dumps(to_json(responses[r.hash])) for r in requests],
         }

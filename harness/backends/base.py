@@ -60,6 +60,8 @@ class Capabilities:
     """Log-likelihoods of given continuations."""
     generation: bool
     """Generated text."""
+    continues: bool = True
+    """In a conversation, an assistant's turn that has begun."""
 
 
 def model_kind(name: str) -> str:

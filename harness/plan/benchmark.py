@@ -1,4 +1,4 @@
-"""A benchmark is one row of a table: tasks, shots, metric and average."""
+"""A benchmark is one row of a table: tasks, shots, metric and average; or a mean of other benchmarks."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ class Benchmark:
     """Protocol choices of this benchmark, by name; they appear in the receipt."""
     from_table: bool = True
     """False for an lm-eval task that was named directly and has no row of its own in the published table."""
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A row made of members: benchmarks of their own, whose figures become one."""
+
+    name: str
+    """The name in configs and on the command line (``evalplus``)."""
+    title: str
+    """The name in tables."""
+    members: tuple[str, ...]
+    """The benchmarks that it is made of, by name."""
+    average: str = "members"
+    """``members``: the mean of the members' figures; ``languages``: of the languages', each the mean over members."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Protocol choices of the row itself; they appear in the receipt."""

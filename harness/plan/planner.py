@@ -10,10 +10,11 @@ from typing import Any
 
 from harness.errors import MissingError, UserError
 from harness.plan import library
-from harness.plan.benchmark import Benchmark
+from harness.plan.benchmark import Benchmark, Composite
 from harness.plan.data import Repo, Source
-from harness.plan.prompt import Prompt, Prompter
-from harness.plan.request import Generate, Request, Sampling, Score
+from harness.plan.lettered import lettered
+from harness.plan.prompt import Prompt, Prompter, Style
+from harness.plan.request import Generate, Message, Request, Sampling, Score, transcript
 
 DEFAULT_MAX_TOKENS = 256  # lm-eval's own default where a task names none
 
@@ -34,6 +35,14 @@ class Settings:
     """Overrides of the tasks' generation limits and sampling, by name."""
     longest: int | None = None
     """The most new tokens of an answer where its task allows more and no override says otherwise."""
+    form: str = "auto"
+    """``generation`` asks questions with choices for a letter; else each task keeps its own form."""
+    chat: bool = False
+    """Whether prompts are conversations."""
+    multiturn: bool = False
+    """In chat form, whether each few-shot doc is a turn of its own."""
+    continues: bool = True
+    """In chat form, whether the backend can continue an assistant's turn."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,11 @@ class BenchmarkPlan:
         return tuple(sorted({language for metadata in named for language in metadata.get("languages", ())}))
 
     @property
+    def lettered(self) -> bool:
+        """Whether letters are generated where the protocol compares log-likelihoods."""
+        return any(getattr(task.task, "lettered", False) for task in self.tasks)
+
+    @property
     def complete(self) -> bool:
         """Whether every doc of every task is asked, on whole data sets."""
         whole = all(len(task.docs) == task.available for task in self.tasks)
@@ -112,6 +126,8 @@ class Plan:
     """In the order of the suite."""
     skipped: dict[str, str]
     """Benchmarks that cannot run, with the reason."""
+    composites: tuple[Composite, ...] = ()
+    """Rows made of benchmarks; one whose members are not all planned has no figure."""
 
     @property
     def requests(self) -> Iterator[Request]:
@@ -169,7 +185,8 @@ def plan_benchmark(benchmark: Benchmark, source: Source, settings: Settings) -> 
     source = replace(source, read={})
     for config in configs:
         try:
-            built.append(library.build(config, source, benchmark.options))
+            task = library.build(config, source, benchmark.options)
+            built.append(lettered(task, settings.seed) if settings.form == "generation" else task)
         except MissingError as error:
             # sample docs cover some subjects of a large set; elsewhere a missing part is a missing benchmark
             if source.kind != "sample":
@@ -205,12 +222,13 @@ def _spread(sizes: list[int], limit: int | None) -> list[int]:
 def _plan_task(task: Any, count: int, benchmark: Benchmark, settings: Settings) -> TaskPlan:
     shots = benchmark.shots if benchmark.shots is not None else (task.config.num_fewshot or 0)
     prompter = Prompter(task, shots, settings.seed, settings.sampler, settings.system)
+    style = Style(settings.multiturn, settings.continues) if settings.chat else None
     id_field = (task.config.metadata or {}).get("doc_id")
     docs = []
     rows = task.task_docs.to_list() if hasattr(task.task_docs, "to_list") else task.task_docs
     for row, doc in enumerate(itertools.islice(rows, count)):
         doc_id = str(doc[id_field]) if id_field else str(row)
-        prompt = prompter.render(doc, doc_id)
+        prompt = prompter.converse(doc, doc_id, style) if style else prompter.render(doc, doc_id)
         requests, slots = _requests(task, doc, doc_id, prompt, settings)
         docs.append(DocPlan(doc_id, doc, requests, slots, prompt.sha256))
     return TaskPlan(task.task_name, task, shots, tuple(docs), len(task.task_docs))
@@ -220,9 +238,12 @@ def _requests(
     task: Any, doc: dict[str, Any], doc_id: str, prompt: Prompt, settings: Settings
 ) -> tuple[tuple[Request, ...], tuple[tuple[int, int], ...]]:
     """lm-eval's instances of a doc, grouped: one request a context, with all its continuations."""
-    context = [prompt.prefix + q for q in prompt.queries] if task.multiple_input else prompt.prefix + prompt.queries[0]
+    contexts = prompt.contexts
     made = task.construct_requests(
-        doc=doc, ctx=context, metadata=(task.task_name, doc_id, task.config.repeats), apply_chat_template=False
+        doc=doc,
+        ctx=contexts if task.multiple_input else contexts[0],
+        metadata=(task.task_name, doc_id, task.config.repeats),
+        apply_chat_template=settings.chat,
     )
     instances = made if isinstance(made, list) else [made]
     if instances[0].request_type == "generate_until":
@@ -237,7 +258,11 @@ def _requests(
         slots.append((list(groups).index(before), len(groups[before])))
         groups[before].append(text)
     scores = []
+    spoken: dict[str, tuple[Message, ...]] = {transcript(messages): messages for messages in prompt.conversations}
     for before, texts in groups.items():
+        if before in spoken:
+            scores.append(Score("", "", tuple(texts), spoken[before]))
+            continue
         prefix = prompt.prefix if before.startswith(prompt.prefix) else ""
         scores.append(Score(prefix, before[len(prefix) :], tuple(texts)))
     return tuple(scores), tuple(slots)
@@ -247,7 +272,7 @@ def _generations(
     task: Any, doc_id: str, instances: Iterable[Any], prompt: Prompt, settings: Settings
 ) -> Iterator[Generate]:
     for instance in instances:
-        options = {**(instance.args[1] or {}), **settings.generation}
+        options = {**(instance.args[1] or {}), **(_chat(task) if settings.chat else {}), **settings.generation}
         until = options.get("until") or []
         sampled = bool(options.get("do_sample", options.get("temperature", 0.0) > 0)) or bool(
             settings.generation.get("temperature")
@@ -268,7 +293,15 @@ def _generations(
                 seed=_seed(settings.seed, task.task_name, doc_id, repeat),
             )
             stop = (until,) if isinstance(until, str) else tuple(s for s in until if s)
-            yield Generate(prompt.prefix, prompt.queries[0], stop, int(limit), sampling)
+            if prompt.conversations:
+                yield Generate("", "", stop, int(limit), sampling, prompt.conversations[0])
+            else:
+                yield Generate(prompt.prefix, prompt.queries[0], stop, int(limit), sampling)
+
+
+def _chat(task: Any) -> dict[str, Any]:
+    """What of a task's generation limits is different in chat form: ``metadata: {chat: {…}}``."""
+    return dict((task.config.metadata or {}).get("chat", {}))
 
 
 def _seed(seed: int, task: str, doc_id: str, repeat: int) -> int:

@@ -13,6 +13,17 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.plan import shots
+from harness.plan.request import Message, transcript
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a prompt becomes a conversation."""
+
+    multiturn: bool
+    """Whether each few-shot doc is a turn of its own; else they stand in the question's message."""
+    continues: bool
+    """Whether the backend can continue an assistant's turn; else its beginning ends the user's message."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +34,20 @@ class Prompt:
     """System prompt, header and few-shots."""
     queries: tuple[str, ...]
     """The doc's own part: one text, or one a choice where the choices stand in the context."""
+    conversations: tuple[tuple[Message, ...], ...] = ()
+    """In chat form, what stands for prefix and queries: one conversation a query."""
+
+    @property
+    def contexts(self) -> list[str]:
+        """The whole text before each answer."""
+        if self.conversations:
+            return [transcript(messages) for messages in self.conversations]
+        return [self.prefix + query for query in self.queries]
 
     @property
     def sha256(self) -> str:
         """Hash of the whole prompt, all queries included."""
-        text = "\0".join([self.prefix, *self.queries])
+        text = "\0".join(self.contexts if self.conversations else [self.prefix, *self.queries])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -71,14 +91,30 @@ class Prompter:
         Raises:
             UserError: too few docs are left once the asked one and its twins are left out.
         """
+        text, choices = self.task.doc_to_text(doc), self._choices(doc)
+        prefix = self._prefix(self._header(doc), self._choose(identity(text, choices), doc_id))
+        turns = self._queries(text, choices, self.task.doc_to_prefix(doc))
+        return Prompt(prefix, tuple("".join(turn.to_text() for turn in each) for each in turns))
+
+    def converse(self, doc: dict[str, Any], doc_id: str, style: Style) -> Prompt:
+        """The prompt of one doc as a conversation: the header is the system's message, as lm-eval has it.
+
+        Raises:
+            UserError: see :meth:`render`.
+        """
+        text, choices = self.task.doc_to_text(doc), self._choices(doc)
+        header = self._header(doc).strip()
+        system = (Message("system", header),) if header else ()
+        shown = [turn for index in self._choose(identity(text, choices), doc_id) for turn in self._shot(index)]
+        queries = self._queries(text, choices, self.task.doc_to_prefix(doc))
+        return Prompt("", (), tuple(system + _conversation(shown, query, style) for query in queries))
+
+    def _header(self, doc: dict[str, Any]) -> str:
         from lm_eval.api.utils import maybe_delimit
 
-        task = self.task
-        description = task.resolve_field(doc, task.config.description) or ""
-        header = maybe_delimit(self.system, description, task.config.fewshot_delimiter)
-        text, choices = task.doc_to_text(doc), self._choices(doc)
-        prefix = self._prefix(header, self._choose(identity(text, choices), doc_id))
-        return Prompt(prefix, tuple(self._queries(text, choices, task.doc_to_prefix(doc))))
+        description = self.task.resolve_field(doc, self.task.config.description) or ""
+        header: str = maybe_delimit(self.system, description, self.task.config.fewshot_delimiter)
+        return header
 
     def _choices(self, doc: dict[str, Any]) -> list[str] | None:
         if self.task.config.doc_to_choice is None:
@@ -133,18 +169,25 @@ class Prompter:
             )
         return self._shots[index]
 
-    def _queries(self, text: Any, choices: list[str] | None, prefix: str | None) -> list[str]:
+    def _queries(self, text: Any, choices: list[str] | None, prefix: str | None) -> list[list[Any]]:
         task = self.task
         if task.multiple_input:
             assert choices is not None
-            turns = [task.build_qa_turn(q=choice, gen_prefix=prefix, tgt_delim="") for choice in choices]
-        else:
-            turns = [
-                task.build_qa_turn(
-                    q=text, c=choices, gen_prefix=prefix, tgt_delim=task.config.target_delimiter, few_delim=""
-                )
-            ]
-        return ["".join(turn.to_text() for turn in each) for each in turns]
+            return [task.build_qa_turn(q=choice, gen_prefix=prefix, tgt_delim="") for choice in choices]
+        delimiter = task.config.target_delimiter
+        return [task.build_qa_turn(q=text, c=choices, gen_prefix=prefix, tgt_delim=delimiter, few_delim="")]
+
+
+def _conversation(shown: list[Any], query: list[Any], style: Style) -> tuple[Message, ...]:
+    """Turns of lm-eval's as messages."""
+    asked, begun = query[0], query[1:]
+    if begun and not style.continues:
+        asked, begun = type(asked)("user", "".join(turn.to_text() for turn in query)), []
+    if style.multiturn:
+        turns = [*shown, asked, *begun]
+        return tuple(Message(turn.role, turn.content) for turn in turns)
+    text = "".join(turn.to_text() for turn in shown) + asked.content
+    return (Message("user", text), *(Message("assistant", turn.content) for turn in begun))
 
 
 def identity(text: object, choices: list[str] | None) -> str:

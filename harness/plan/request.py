@@ -8,8 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    """Who speaks."""
+    text: str
+    """What is said."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +39,18 @@ class Score:
     """The rest of the context: the question itself."""
     continuations: tuple[str, ...]
     """The texts to score, each directly after the context."""
+    messages: tuple[Message, ...] = ()
+    """In chat form, the conversation that stands for prefix and query; a last assistant's turn is continued."""
 
     @property
     def context(self) -> str:
         """The whole text before the continuations."""
-        return self.prefix + self.query
+        return transcript(self.messages) or self.prefix + self.query
 
     @cached_property
     def hash(self) -> str:
         """Hex SHA-256 of the kind, the context and the continuations."""
-        return _digest(self.prefix, self.query, ["score", list(self.continuations)])
+        return _digest(self, ["score", list(self.continuations)])
 
 
 @dataclass(frozen=True)
@@ -75,11 +90,13 @@ class Generate:
     """The most new tokens; an answer cut by it is marked as truncated."""
     sampling: Sampling = Sampling()
     """How tokens are chosen."""
+    messages: tuple[Message, ...] = ()
+    """In chat form, the conversation that stands for prefix and query; a last assistant's turn is continued."""
 
     @property
     def context(self) -> str:
         """The whole text before the answer."""
-        return self.prefix + self.query
+        return transcript(self.messages) or self.prefix + self.query
 
     @cached_property
     def hash(self) -> str:
@@ -88,16 +105,23 @@ class Generate:
         chosen: list[object] = [sampling.repetition_penalty]
         if not sampling.greedy:
             chosen += [sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p, sampling.seed]
-        return _digest(self.prefix, self.query, ["generate", sorted(self.stop), self.max_tokens, chosen])
+        return _digest(self, ["generate", sorted(self.stop), self.max_tokens, chosen])
 
 
 Request = Score | Generate
 
 
-def _digest(prefix: str, query: str, rest: list[object]) -> str:
+def transcript(messages: tuple[Message, ...]) -> str:
+    """A conversation as text for people; nothing for none."""
+    return "\n".join(f"<{message.role}>\n{message.text}" for message in messages)
+
+
+def _digest(request: Request, rest: list[object]) -> str:
     # surrogatepass: a data set may hold a lone surrogate, and it must not stop the plan
-    digest = hashlib.sha256(prefix.encode("utf-8", "surrogatepass"))
-    digest.update(query.encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(request.prefix.encode("utf-8", "surrogatepass"))
+    digest.update(request.query.encode("utf-8", "surrogatepass"))
     digest.update(b"\0")
+    if request.messages:
+        rest = [*rest, [asdict(message) for message in request.messages]]
     digest.update(json.dumps(rest).encode())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import UserError
-from harness.plan.request import Generate, Request
+from harness.plan.request import Generate, Message, Request
 
 Boundary = Literal["strict", "split"]
 # what may follow a prefix; a cut is good only if the tokenizer splits there whatever comes next
@@ -57,23 +57,30 @@ class Tokenizer:
         heads: list[list[int]] = []
         bare: list[bool] = []
 
+        head: list[int]
+
         def add(head: list[int], text: str, cut: bool) -> None:
             heads.append(head)
             texts.append(text)
             bare.append(cut)
 
         for request in requests:
-            cut, head = self._cut(request.prefix)
-            context = (request.prefix + request.query)[cut:]
+            if request.messages:
+                # the template writes the special tokens, and ends where an answer begins
+                cut, head, context, trailing = 1, [], self.template(request.messages), ""
+            else:
+                cut, head = self._cut(request.prefix)
+                context, trailing = (request.prefix + request.query)[cut:], ""
             if isinstance(request, Generate):
                 add(head, context, cut > 0)
                 continue
-            # a trailing space of the context belongs to the continuation
-            stripped = context.rstrip()
-            trailing = context[len(stripped) :]
-            add(head, stripped, cut > 0)
+            if not request.messages or request.messages[-1].role == "assistant":
+                # a trailing space of the context belongs to the continuation
+                stripped = context.rstrip()
+                context, trailing = stripped, context[len(stripped) :]
+            add(head, context, cut > 0)
             for continuation in request.continuations:
-                add(head, stripped + trailing + continuation, cut > 0)
+                add(head, context + trailing + continuation, cut > 0)
         ids = self._batch(texts, bare)
         full = iter(head + tail for head, tail in zip(heads, ids, strict=True))
         return [self._assemble(request, full) for request in requests]
@@ -103,6 +110,33 @@ class Tokenizer:
                     "Check doc_to_choice and doc_to_target of the task.",
                 )
         return Encoded(context, continuations)
+
+    def template(self, messages: Sequence[Message]) -> str:
+        """A conversation in the model's own chat format, up to where its next answer begins.
+
+        Raises:
+            UserError: the tokenizer has no chat template, or it refuses the conversation.
+        """
+        from jinja2.exceptions import TemplateError
+
+        if not self.inner.chat_template:
+            raise UserError(
+                "prompt.chat = true, but the model's tokenizer has no chat template.",
+                "Set prompt.chat=false (base models continue plain text), or choose an instruct model.",
+            )
+        turns = [{"role": message.role, "content": message.text} for message in messages]
+        begun = messages[-1].role == "assistant"
+        try:
+            return str(
+                self.inner.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=not begun, continue_final_message=begun
+                )
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"prompt.chat = true, but the model's chat template refuses the conversation: {error}",
+                "Set prompt.system=null or prompt.fewshot_as_multiturn=false, or prompt.chat=false.",
+            ) from error
 
     @property
     def prefix_token(self) -> int:

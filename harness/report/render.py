@@ -34,7 +34,11 @@ def heading(table: Table) -> list[str]:
 
 def row(table: Table, line: Line) -> list[str]:
     """One line's cells as plain text."""
-    cells = [line.title, line.shots or DASH, *(DASH if v is None else f"{v:.1f}" for v in line.published)]
+    cells = [
+        f"· {line.title}" if line.part_of else line.title,
+        line.shots or DASH,
+        *(DASH if v is None else f"{v:.1f}" for v in line.published),
+    ]
     for cell in line.measured:
         cells += [figure(table, cell), DASH if cell is None or cell.difference is None else f"{cell.difference:+.1f}"]
     return cells

@@ -45,6 +45,8 @@ class Line:
     """Percent, one a published column."""
     measured: tuple[Cell | None, ...]
     """One a run; None for what was not measured."""
+    part_of: str | None = None
+    """The row above that this one is a member of."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,15 @@ def make_table(published: Published, runs: Sequence[RunScores], reference: str) 
         baseline = row.values[reference]
         cells = tuple(_cell(_by_title(run, row.benchmark), baseline) for run in runs)
         lines.append(Line(row.group, row.benchmark, row.shots, tuple(row.values[m] for m in models), cells))
-    known = {row.benchmark for row in published.rows}
+    known = {row.benchmark: row.group for row in published.rows}
     others = {b["title"]: b for run in runs for b in run.scores["benchmarks"].values() if b["title"] not in known}
     for title, spec in others.items():
         cells = tuple(_cell(_by_title(run, title), None) for run in runs)
-        lines.append(Line("Other", title, str(spec["shots"]), (None,) * len(models), cells))
+        whole = spec.get("part_of")
+        line = Line(known.get(whole, "Other"), title, str(spec["shots"]), (None,) * len(models), cells, whole)
+        # a member stands below its row, after those that stand there already
+        places = [i for i, other in enumerate(lines) if whole and whole in (other.title, other.part_of)]
+        lines.insert(places[-1] + 1 if places else len(lines), line)
     marks = [mark for line in lines for cell in line.measured if cell for mark in cell.marks]
     return Table(
         models,
@@ -140,6 +146,8 @@ def _cell(scores: dict[str, Any] | None, baseline: float | None) -> Cell | None:
         marks.append("sample docs made for this project, not the real set: no figure to compare")
     elif not scores["complete"]:
         marks.append("only part of the docs was asked (n says how many)")
+    if scores.get("lettered"):
+        marks.append("a letter was generated where the protocol compares log-likelihoods")
     if scores["unparsed"] > UNPARSED_NOTED:
         marks.append("no answer was found in more than 1 % of the outputs")
     return Cell(
@@ -156,5 +164,8 @@ def _remarks(run: RunScores) -> list[str]:
     remarks = [f"{run.name}: {model['model']} ({model['kind']} model, {model.get('dtype', 'auto')})"]
     if model["kind"] == "instruct":
         remarks[0] += "; the published columns are base models, so this column is not comparable with them"
+    if run.receipt.get("prompt", {}).get("chat"):
+        turns = "each a turn" if run.receipt["prompt"]["fewshot_as_multiturn"] else "in one message"
+        remarks[0] += f"; asked as a chat, few-shots {turns}"
     remarks += [f"{run.name}: {name} was not measured: {why}" for name, why in run.scores["skipped"].items()]
     return remarks

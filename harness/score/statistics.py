@@ -34,6 +34,31 @@ def clustered_stderr(values: Sequence[float] | NDArray[np.float64], clusters: Se
     return float(np.sqrt(groups / (groups - 1) * (sums**2).sum()) / x.size)
 
 
+def weighted_stderr(
+    parts: Sequence[tuple[float, Sequence[float] | NDArray[np.float64], Sequence[str]]],
+) -> float | None:
+    """Standard error of a weighted sum of means whose values may come from the same docs.
+
+    Args:
+        parts: for each mean, its weight, its values, and what each value comes from (a prompt, a passage). Values that
+            come from the same thing, in one part or in several, vary together: their weighted residuals are summed
+            before squaring. With one part of distinct names it equals :func:`mean_stderr`.
+
+    None where a part has fewer than two values.
+    """
+    if any(len(values) < 2 for _, values, _ in parts):
+        return None
+    residuals: list[NDArray[np.float64]] = []
+    names: list[str] = []
+    for weight, values, own in parts:
+        x = np.asarray(values, dtype=float)
+        residuals.append(weight * (x - x.mean()) / np.sqrt(x.size * (x.size - 1)))
+        names.extend(own)
+    _, codes = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    sums = np.bincount(codes, weights=np.concatenate(residuals))
+    return float(np.sqrt((sums**2).sum()))
+
+
 def bootstrap_stderr(items: Sequence[object], statistic: Callable[[list[object]], float], seed: int) -> float | None:
     """Standard error of any statistic of a sample, by resampling it with replacement; None for n < 2."""
     if len(items) < 2:

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.plan.planner import BenchmarkPlan, Plan
 from harness.score import statistics
+from harness.score.composite import composed
 from harness.score.scorer import TaskScores
 
 
@@ -24,7 +25,7 @@ def summarise(plan: Plan, scores: Sequence[TaskScores]) -> dict[str, Any]:
             alike = [s for s in own if s.metric == metric]
             suffix = f" ({metric})" if len(metrics) > 1 else ""
             benchmarks[bench.benchmark.name + suffix] = _benchmark_summary(bench, alike, tasks, suffix)
-    return {"benchmarks": benchmarks, "tasks": tasks, "skipped": plan.skipped}
+    return {"benchmarks": {**benchmarks, **composed(plan, scores, benchmarks)}, "tasks": tasks, "skipped": plan.skipped}
 
 
 def task_summary(scores: TaskScores) -> dict[str, Any]:
@@ -89,11 +90,13 @@ def _benchmark_summary(
         "n": int(sizes.sum()),
         "of": sum(plans[s.task].available for s in scores),
         "tasks": [s.task for s in scores],
+        "weights": {s.task: float(weight) for s, weight in zip(scores, weights, strict=True)},
         "shots": plans[scores[0].task].shots,
         "metric": scores[0].metric,
         "filter": scores[0].filter,
         "unit": "share" if all(part["unit"] == "share" for part in parts) else "points",
         "form": scores[0].form,
+        "lettered": bench.lettered,
         "average": bench.benchmark.average,
         "micro": micro,
         "macro": float(values.mean()),

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.plan import Source, library
-from harness.plan.prompt import Prompter
+from harness.plan.prompt import Prompter, Style
 
 TASKS = [
     ("mmlu_anatomy", 3),
@@ -68,3 +68,30 @@ def test_the_asked_doc_and_its_twins_are_never_shots() -> None:
 def test_more_shots_than_docs_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"7 shots for task mmlu_anatomy.*\(dev\) has 5 docs"):
         Prompter(build("mmlu_anatomy"), 7, seed=0)
+
+
+def test_a_conversation_holds_the_same_words_in_turns() -> None:
+    task = build("mmlu_anatomy")
+    prompter = Prompter(task, 2, seed=0, system="Be brief.")
+    doc = next(iter(task.task_docs))
+    plain = prompter.render(doc, "0")
+    (turns,) = prompter.converse(doc, "0", Style(multiturn=True, continues=True)).conversations
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert turns[0].text.startswith("Be brief.")
+    (single,) = prompter.converse(doc, "0", Style(multiturn=False, continues=True)).conversations
+    assert [turn.role for turn in single] == ["system", "user"]
+    # one message holds the shots and the question as the plain prompt has them
+    assert (plain.prefix + plain.queries[0]).endswith(single[1].text)
+    assert [turns[2].text, turns[4].text] == [turn.text[-1] for turn in (turns[2], turns[4])]
+
+
+def test_an_answer_that_has_begun_is_the_assistants_where_it_can_go_on() -> None:
+    (config,) = library.leaf_configs("gsm8k")
+    task = library.build({**config, "gen_prefix": "I count:"}, Source("sample"))
+    doc = next(iter(task.task_docs))
+    prompter = Prompter(task, 0, seed=0)
+    (goes_on,) = prompter.converse(doc, "0", Style(multiturn=False, continues=True)).conversations
+    assert [(turn.role, turn.text[-8:]) for turn in goes_on][-1] == ("assistant", "I count:")
+    (cannot,) = prompter.converse(doc, "0", Style(multiturn=False, continues=False)).conversations
+    assert [turn.role for turn in cannot] == ["user"]
+    assert cannot[0].text.endswith("I count:")

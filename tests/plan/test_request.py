@@ -3,7 +3,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import Generate, Sampling, Score
+from harness.plan import Generate, Message, Sampling, Score
 
 
 @given(st.text(), st.integers(min_value=0, max_value=50))
@@ -21,6 +21,9 @@ def test_hash_covers_what_changes_the_answer() -> None:
         replace(base, sampling=replace(base.sampling, temperature=0.8)),
         replace(base, sampling=replace(base.sampling, seed=2)),
         replace(base, sampling=Sampling()),
+        replace(base, messages=(Message("user", "q"),)),
+        replace(base, messages=(Message("system", "q"),)),
+        replace(base, messages=(Message("user", "q"), Message("assistant", ""))),
     ]
     assert len({base.hash, *(c.hash for c in changed)}) == len(changed) + 1
 

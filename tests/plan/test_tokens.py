@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.plan import Generate, Score
+from harness.plan import Generate, Message, Score
 from harness.plan.tokens import Encoded, Tokenizer, distinct_tokens
 
 PREFIX = "Question: Which organ pumps blood?\nA. liver\nB. heart\nAnswer: B\n\n" * 6
@@ -77,3 +77,30 @@ def test_distinct_tokens_are_the_nodes_of_the_trie(requests: list[Encoded]) -> N
     rows = [e.context + c for e in requests for c in (e.continuations or [[]])]
     assert distinct_tokens(requests) == len({tuple(row[: i + 1]) for row in rows for i in range(len(row))})
     assert sum(e.tokens for e in requests) == sum(map(len, rows))
+
+
+TEMPLATE = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content }}{% if not (loop.last and m.role == 'assistant') %}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_a_conversation_is_encoded_as_the_template_writes_it(tokenizer: Tokenizer) -> None:
+    talk = (Message("user", "Which organ? "), Message("assistant", "The "), Message("user", "Go on "))
+    with pytest.raises(UserError, match="has no chat template"):
+        tokenizer.encode([Generate("", "", (), 1, messages=talk)])
+    tokenizer.inner.chat_template = TEMPLATE
+    try:
+        text = "<user>Which organ? <|end|><assistant>The <|end|><user>Go on <|end|><assistant>"
+        asked, begun = tokenizer.encode(
+            [Generate("", "", (), 1, messages=talk), Score("", "", ("heart", "liver"), talk[:2])]
+        )
+        assert asked.context == whole(tokenizer, text)
+        # the space at the end of what has begun belongs to the continuation
+        assert begun.context == whole(tokenizer, "<user>Which organ? <|end|><assistant>The")
+        assert [tokenizer.inner.decode(ids) for ids in begun.continuations] == [" heart", " liver"]
+        with pytest.raises(UserError, match="refuses the conversation: no system"):
+            tokenizer.encode([Generate("", "", (), 1, messages=(Message("system", "Be brief."), *talk))])
+    finally:
+        tokenizer.inner.chat_template = None

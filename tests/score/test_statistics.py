@@ -62,3 +62,20 @@ def test_clustered_error_covers_the_truth() -> None:
 
 def test_combined_error_of_a_macro_mean() -> None:
     assert statistics.combined_stderr([0.3, 0.4], [0.5, 0.5]) == pytest.approx(math.hypot(0.15, 0.2))
+
+
+@given(VALUES)
+def test_one_mean_of_separate_docs_has_the_formulas_error(values: list[float]) -> None:
+    names = [str(i) for i in range(len(values))]
+    assert statistics.weighted_stderr([(1.0, values, names)]) == pytest.approx(statistics.mean_stderr(values), abs=1e-9)
+
+
+@given(VALUES, VALUES)
+def test_separate_means_add_their_squares_and_equal_ones_their_errors(a: list[float], b: list[float]) -> None:
+    of_a, of_b = [f"a{i}" for i in range(len(a))], [f"b{i}" for i in range(len(b))]
+    apart = statistics.weighted_stderr([(0.5, a, of_a), (0.5, b, of_b)])
+    errors = [statistics.mean_stderr(a), statistics.mean_stderr(b)]
+    assert apart == pytest.approx(statistics.combined_stderr(errors, [0.5, 0.5]), abs=1e-9)
+    # the same docs twice, as HumanEval and HumanEval+ have them, are no new evidence
+    together = statistics.weighted_stderr([(0.5, a, of_a), (0.5, a, of_a)])
+    assert together == pytest.approx(statistics.mean_stderr(a), abs=1e-9)
