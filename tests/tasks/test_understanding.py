@@ -15,6 +15,7 @@ from harness.plan.request import Score
 from tests.tasks.support import config, plan, utils
 
 SETS = {"belebele": 12, "xcopa": 3, "xwinograd": 4, "xstorycloze": 4, "paws_x": 5}
+READINGS = [*((name, ()) for name in SETS), ("paws_x", ("paws_x.form=letters",))]
 # schemas of the real sets, and the docs of the largest one
 SCHEMAS = {"fr": (39, 4), "pt": (114, 8), "ru": (155, 8), "jp": (536, 4)}
 
@@ -139,3 +140,44 @@ def test_pairs_with_an_empty_sentence_are_left_out() -> None:
     left = utils("paws_x").german(Dataset.from_list(rows))
     assert left["texts"][0] == ["Ja, richtig? Nein, ja doch.", "Ja, richtig? Ja, ja doch."]
     assert left["id"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "reading"), [(name, ()) for name in SETS] + [("paws_x", ("paws_x.form=letters",))]
+)
+def test_a_model_that_knows_the_answers_gets_them_all(benchmark: str, reading: tuple[str, ...]) -> None:
+    from harness.backends.base import Scored
+    from harness.plan import Plan
+    from harness.score.scorer import score_plan
+    from harness.score.summary import summarise
+
+    made = plan(benchmark, *reading)
+    responses = {}
+    for task in made.tasks:
+        for doc in task.docs:
+            likely = right(benchmark, doc.doc, bool(reading))
+            for request in doc.requests:
+                assert isinstance(request, Score)
+                texts = [request.query + text for text in request.continuations]
+                values = tuple(-1.0 if likely in text else -2.0 for text in texts)
+                responses[request.hash] = Scored(values, tuple(False for _ in texts), 0)
+    whole = Plan((made,), {})
+    found = summarise(whole, score_plan(whole, responses))
+    assert found["benchmarks"][benchmark]["value"] == 1.0
+    kinds = {task["stderr_kind"] for task in found["tasks"].values()}
+    assert kinds == {"clustered" if benchmark in ("belebele", "xwinograd") else "iid"}
+
+
+def right(benchmark: str, doc: dict[str, Any], letters: bool) -> str:
+    """Words of the right answer, from the columns of the data set."""
+    if benchmark == "belebele":
+        return f"Answer: {'_ABCD'[int(doc['correct_answer_num'])]}"
+    if benchmark == "xcopa":
+        return str(doc[f"choice{doc['label'] + 1}"][1:])
+    if benchmark == "xwinograd":
+        return str(doc["sentence"].partition("_")[0] + doc[f"option{doc['answer']}"])
+    if benchmark == "xstorycloze":
+        return str(doc[f"sentence_quiz{doc['answer_right_ending']}"])
+    if letters:
+        return "Answer: A" if doc["label"] == 1 else "Answer: B"
+    return str(doc["texts"][doc["label"]])
