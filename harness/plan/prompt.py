@@ -67,7 +67,7 @@ class Prompter:
     """A system prompt, put before the task's own header."""
     _pool: list[Any] = field(default_factory=list, init=False)
     _shots: dict[int, list[Any]] = field(default_factory=dict, init=False)
-    _twins: dict[str, list[int]] = field(default_factory=dict, init=False)
+    _twins: dict[str, set[int]] = field(default_factory=dict, init=False)
     _prefixes: dict[tuple[str, tuple[int, ...]], str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +83,8 @@ class Prompter:
             )
         for i, doc in enumerate(self._pool):
             text = self.task.doc_to_text(doc, self.task.fewshot_cfg.doc_to_text)
-            self._twins.setdefault(identity(text, self._choices(doc)), []).append(i)
+            for mark in self._marks(doc, text, self._choices(doc)):
+                self._twins.setdefault(mark, set()).add(i)
 
     def render(self, doc: dict[str, Any], doc_id: str) -> Prompt:
         """The prompt of one doc.
@@ -92,7 +93,7 @@ class Prompter:
             UserError: too few docs are left once the asked one and its twins are left out.
         """
         text, choices = self.task.doc_to_text(doc), self._choices(doc)
-        prefix = self._prefix(self._header(doc), self._choose(identity(text, choices), doc_id))
+        prefix = self._prefix(self._header(doc), self._choose(self._marks(doc, text, choices), doc_id))
         turns = self._queries(text, choices, self.task.doc_to_prefix(doc))
         return Prompt(prefix, tuple("".join(turn.to_text() for turn in each) for each in turns))
 
@@ -105,7 +106,7 @@ class Prompter:
         text, choices = self.task.doc_to_text(doc), self._choices(doc)
         header = self._header(doc).strip()
         system = (Message("system", header),) if header else ()
-        shown = [turn for index in self._choose(identity(text, choices), doc_id) for turn in self._shot(index)]
+        shown = [turn for index in self._choose(self._marks(doc, text, choices), doc_id) for turn in self._shot(index)]
         queries = self._queries(text, choices, self.task.doc_to_prefix(doc))
         return Prompt("", (), tuple(system + _conversation(shown, query, style) for query in queries))
 
@@ -122,11 +123,20 @@ class Prompter:
         choices: list[str] = self.task.doc_to_choice(doc)
         return choices
 
-    def _choose(self, asked: str, doc_id: str) -> tuple[int, ...]:
+    def _marks(self, doc: dict[str, Any], text: object, choices: list[str] | None) -> list[str]:
+        """What no shot may have in common with the asked doc: the question, and the cluster where its task names one.
+
+        Docs of one cluster share a passage, or are one schema with two answers: one of them tells about the other.
+        """
+        cluster = (self.task.config.metadata or {}).get("cluster")
+        shared = [json.dumps({"cluster": doc[cluster]}, default=str)] if cluster in doc else []
+        return [identity(text, choices), *shared]
+
+    def _choose(self, marks: list[str], doc_id: str) -> tuple[int, ...]:
         """The indices, in the few-shot pool, of the docs shown: never the asked doc itself or a twin of it."""
         if self.n == 0:
             return ()
-        banned = self._twins.get(asked, [])
+        banned = set[int]().union(*(self._twins.get(mark, ()) for mark in marks))
         try:
             return shots.choose(
                 len(self._pool),
@@ -139,7 +149,8 @@ class Prompter:
             )
         except ValueError as error:
             raise UserError(
-                f"task {self.task.task_name}, doc {doc_id}: {error} that are not the asked one.",
+                f"task {self.task.task_name}, doc {doc_id}: {error} that are not the asked one "
+                "and share nothing with it.",
                 f"Set the shots of this benchmark to {len(self._pool) - len(banned)} or less.",
             ) from error
 

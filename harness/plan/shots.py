@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Collection
 
@@ -21,12 +22,14 @@ def choose(
     Raises:
         ValueError: fewer than ``n`` docs are allowed.
     """
-    allowed = [i for i in range(pool) if i not in banned]
-    if n > len(allowed):
-        raise ValueError(f"{n} shots asked of {len(allowed)} docs")
+    left = pool - sum(0 <= i < pool for i in set(banned))
+    if n > left:
+        raise ValueError(f"{n} shots asked of {left} docs")
+    # lazily: where the shots come from the asked split itself, going through the whole pool for each doc is n squared
+    allowed = (i for i in range(pool) if i not in banned)
     if sampler == "first_n":
-        return tuple(allowed[:n])
-    return tuple(stream(seed, task, doc_id).sample(allowed, n))
+        return tuple(itertools.islice(allowed, n))
+    return tuple(stream(seed, task, doc_id).sample(list(allowed), n))
 
 
 def stream(seed: int, task: str, doc_id: str) -> random.Random:

@@ -65,6 +65,52 @@ def test_the_asked_doc_and_its_twins_are_never_shots() -> None:
     assert shown == [[1, 2], [0, 2], [0, 1], [1, 2]]
 
 
+def clustered(passages: list[str], shots: int) -> tuple[list[Any], Prompter]:
+    """Docs that share passages, which are their own few-shot docs."""
+    task = build("mmlu_anatomy")
+    docs = [{**doc, "passage": passage} for doc, passage in zip(task.task_docs, passages, strict=False)]
+    task.sampler.df = docs
+    task.config.metadata = {**(task.config.metadata or {}), "cluster": "passage"}
+    return docs, Prompter(task, shots, seed=0)
+
+
+def test_a_shot_never_shares_the_asked_docs_cluster() -> None:
+    docs, prompter = clustered(["a", "a", "b", "c", "b", "c"], 2)
+    shown = [
+        [other for other in range(6) if docs[other]["question"] in prompter.render(doc, str(row)).prefix]
+        for row, doc in enumerate(docs)
+    ]
+    assert shown == [[2, 3], [2, 3], [0, 1], [0, 1], [0, 1], [0, 1]]
+    # two sets of shots, and two prefixes
+    assert len({id(prompter.render(doc, str(row)).prefix) for row, doc in enumerate(docs)}) == 2
+
+
+def test_drawn_shots_never_share_the_asked_docs_cluster() -> None:
+    docs, prompter = clustered(["a", "a", "b", "c", "b", "c"], 3)
+    prompter.sampler = "seeded"
+    for doc in docs:
+        for doc_id in map(str, range(20)):
+            prefix = prompter.render(doc, doc_id).prefix
+            shown = [other["passage"] for other in docs if other["question"] in prefix]
+            assert len(shown) == 3
+            assert doc["passage"] not in shown
+
+
+def test_a_cluster_that_leaves_too_few_shots_is_a_user_error() -> None:
+    docs, prompter = clustered(["a", "a", "a", "b"], 2)
+    with pytest.raises(UserError, match=r"doc 0: 2 shots asked of 1 docs .* share nothing with it") as raised:
+        prompter.render(docs[0], "0")
+    assert raised.value.remedy == "Set the shots of this benchmark to 1 or less."
+    assert prompter.render(docs[3], "3").prefix
+
+
+def test_few_shot_docs_without_the_clusters_column_are_no_twins() -> None:
+    task = build("mmlu_anatomy")
+    task.config.metadata = {"cluster": "passage"}
+    doc = {**task.task_docs[0], "passage": "a"}
+    assert Prompter(task, 5, seed=0).render(doc, "0").prefix
+
+
 def test_more_shots_than_docs_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"7 shots for task mmlu_anatomy.*\(dev\) has 5 docs"):
         Prompter(build("mmlu_anatomy"), 7, seed=0)

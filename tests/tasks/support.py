@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
@@ -16,11 +17,14 @@ from harness.paths import conf_dir, tasks_dir
 from harness.plan import Plan, library, make_plan
 from harness.plan.planner import BenchmarkPlan
 
+MEMBERS: tuple[str, ...] = ()  # benchmarks that make up a published row together with others
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
 # coding
 # exams in many languages
 # understanding in many languages
+OWN += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
+MEMBERS += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 # mathematics and translation in many languages
 
 
@@ -58,10 +62,16 @@ def config(benchmark: str, *overrides: str, mirror: Path | None = None) -> Confi
     return load([f"benchmarks=[{benchmark}]", *data, *overrides])
 
 
-def plan(benchmark: str, *overrides: str, mirror: Path | None = None) -> BenchmarkPlan:
-    """The plan of one benchmark."""
+def plan(benchmark: str, *overrides: str, mirror: Path | None = None, only: str | None = None) -> BenchmarkPlan:
+    """The plan of one benchmark, or of one of its tasks only, where a mirror does not have them all."""
     chosen = config(benchmark, *overrides, mirror=mirror)
-    made: Plan = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
+    leaves = library.leaf_configs
+
+    def kept(name: str) -> list[dict[str, Any]]:
+        return [leaf for leaf in leaves(name) if only in (None, leaf["task"])]
+
+    with patch.object(library, "leaf_configs", kept):
+        made: Plan = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
     return made.benchmarks[0]
 
 

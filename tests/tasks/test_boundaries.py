@@ -22,7 +22,8 @@ from tests.tasks.support import plan
 QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-EXAMS = {"mmlu": [" A", " B", " C", " D"], "c_eval": ["A", "B", "C", "D"], "cmmlu": ["A", "B", "C", "D"]}
+SPACED, BARE = [" A", " B", " C", " D"], ["A", "B", "C", "D"]
+EXAMS = {"mmlu": SPACED, "c_eval": BARE, "cmmlu": BARE, "belebele": SPACED}
 
 
 def qwen_like() -> RawTokenizer:

@@ -40,6 +40,14 @@ READINGS: dict[tuple[str, ...], dict[str, str]] = {
     ("math",): {"shots": "lm-eval minerva_math/utils.py"},
     ("c_eval",): {},
     ("cmmlu",): {},
+    ("belebele",): {},
+    ("belebele", "belebele.prompt=question"): {},
+    ("xcopa",): {},
+    ("xwinograd",): {},
+    ("xwinograd", "xwinograd.suffix=written"): {},
+    ("xstorycloze",): {},
+    ("paws_x",): {},
+    ("paws_x", "paws_x.form=letters"): {},
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.plan.planner import DocPlan, TaskPlan
+from harness.plan.request import Score
 from tests.tasks.support import plan
 
 # docs of the whole set, and of how many tasks, as the protocols say
@@ -23,7 +24,11 @@ WHOLE = {
     "math": (5000, 7),
     "c_eval": (1346, 52),
     "cmmlu": (11582, 67),
+    "xcopa": (1500, 3),
+    "xwinograd": (1620, 4),
 }
+# one task of a set of which the mirror has some languages only
+PART = {"belebele_paper_de": ("belebele", 900), "paws_x_tag_de": ("paws_x", 2000)}
 
 
 @pytest.mark.parametrize("benchmark", WHOLE)
@@ -32,9 +37,15 @@ def test_every_real_doc_renders(benchmark: str, mirror: Path) -> None:
     assert (sum(len(task.docs) for task in made.tasks), len(made.tasks)) == WHOLE[benchmark]
     assert made.complete
     for task in made.tasks:
-        assert len({doc.doc_id for doc in task.docs}) == len(task.docs)
-        for doc in task.docs:
-            check(task, doc)
+        check(task)
+
+
+@pytest.mark.parametrize("name", PART)
+def test_every_real_doc_of_a_language_renders(name: str, mirror: Path) -> None:
+    benchmark, size = PART[name]
+    (task,) = plan(benchmark, mirror=mirror, only=name).tasks
+    assert len(task.docs) == size
+    check(task)
 
 
 def test_text_only_leaves_the_docs_that_the_mirror_lists(mirror: Path) -> None:
@@ -45,15 +56,30 @@ def test_text_only_leaves_the_docs_that_the_mirror_lists(mirror: Path) -> None:
     assert [doc.doc["Question"] for doc in ours] == list(listed["Question"])
 
 
-def check(task: TaskPlan, doc: DocPlan) -> None:
-    where = f"{task.name} {doc.doc_id}"
-    target = gold(task, doc)
-    assert target.strip(), f"{where} has no target"
-    for request in doc.requests:
-        assert request.query.strip(), f"{where} has no question"
-        assert bool(request.prefix) == (task.shots > 0), f"{where} has no shots"
-        # the shots and the header: what is asked must not stand there already
-        assert request.query.strip() not in request.prefix, f"{where} is shown among its shots"
+def check(task: TaskPlan) -> None:
+    assert len({doc.doc_id for doc in task.docs}) == len(task.docs)
+    cluster = (task.task.config.metadata or {}).get("cluster")
+    together = [doc.doc[cluster] if cluster else doc.doc_id for doc in task.docs]
+    alike: dict[str, list[str]] = {}
+    for shared, doc in zip(together, task.docs, strict=True):
+        alike.setdefault(shared, []).extend(questions(doc))
+    for shared, doc in zip(together, task.docs, strict=True):
+        where = f"{task.name} {doc.doc_id}"
+        assert gold(task, doc).strip(), f"{where} has no target"
+        assert all(questions(doc)), f"{where} has no question"
+        for prefix in {request.prefix for request in doc.requests}:
+            assert bool(prefix) == (task.shots > 0), f"{where} has no shots"
+            # the shots and the header: neither what is asked nor what goes with it must stand there already
+            told = [text for text in alike[shared] if text in prefix]
+            assert not told, f"{where} is shown among its shots: {told[0]}"
+
+
+def questions(doc: DocPlan) -> list[str]:
+    """What is asked: the query, one a filling where there are two, or the whole texts that are scored."""
+    asked = [request.query.strip() for request in doc.requests]
+    if any(asked):
+        return asked
+    return [text for request in doc.requests if isinstance(request, Score) for text in request.continuations]
 
 
 def gold(task: TaskPlan, doc: DocPlan) -> str:
