@@ -48,6 +48,7 @@ class Prompter:
     _pool: list[Any] = field(default_factory=list, init=False)
     _shots: dict[int, list[Any]] = field(default_factory=dict, init=False)
     _twins: dict[str, list[int]] = field(default_factory=dict, init=False)
+    _strangers: dict[Any, set[int]] = field(default_factory=dict, init=False)
     _prefixes: dict[tuple[str, tuple[int, ...]], str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Prompter:
         description = task.resolve_field(doc, task.config.description) or ""
         header = maybe_delimit(self.system, description, task.config.fewshot_delimiter)
         text, choices = task.doc_to_text(doc), self._choices(doc)
-        prefix = self._prefix(header, self._choose(identity(text, choices), doc_id))
+        prefix = self._prefix(header, self._choose(doc, identity(text, choices), doc_id))
         return Prompt(prefix, tuple(self._queries(text, choices, task.doc_to_prefix(doc))))
 
     def _choices(self, doc: dict[str, Any]) -> list[str] | None:
@@ -86,11 +87,11 @@ class Prompter:
         choices: list[str] = self.task.doc_to_choice(doc)
         return choices
 
-    def _choose(self, asked: str, doc_id: str) -> tuple[int, ...]:
+    def _choose(self, doc: dict[str, Any], asked: str, doc_id: str) -> tuple[int, ...]:
         """The indices, in the few-shot pool, of the docs shown: never the asked doc itself or a twin of it."""
         if self.n == 0:
             return ()
-        banned = self._twins.get(asked, [])
+        banned = self._others(doc) | set(self._twins.get(asked, []))
         try:
             return shots.choose(
                 len(self._pool),
@@ -106,6 +107,16 @@ class Prompter:
                 f"task {self.task.task_name}, doc {doc_id}: {error} that are not the asked one.",
                 f"Set the shots of this benchmark to {len(self._pool) - len(banned)} or less.",
             ) from error
+
+    def _others(self, doc: dict[str, Any]) -> set[int]:
+        """Docs of the pool that differ from this one in the column that shots share with it (``shots_share``)."""
+        column = (self.task.config.metadata or {}).get("shots_share")
+        if column is None:
+            return set()
+        value = doc[column]
+        if value not in self._strangers:
+            self._strangers[value] = {i for i, shot in enumerate(self._pool) if shot[column] != value}
+        return self._strangers[value]
 
     def _prefix(self, header: str, chosen: tuple[int, ...]) -> str:
         key = (header, chosen)
