@@ -3,7 +3,8 @@
 A repository is a folder with a ``README.md`` whose front matter lists configs and their files, as on the Hugging Face
 hub. ``mirror`` reads ``<root>/<org>/<name>``; ``sample`` reads the originals beside the benchmarks
 (``tasks/<benchmark>/sample/<org>/<name>``); ``hub`` fetches the files of the asked config into the hub's own cache and
-reads that folder. A front matter may also name a file inside an installed package: ``package://module/path``. Of a repository that lists no files, a task may name them itself (:class:`Files`).
+reads that folder. A front matter may also name a file inside an installed package: ``package://module/path``. Of a
+repository that lists no files, a task may name them itself (:class:`Files`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import functools
 import gzip
 import hashlib
 import importlib.util
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -79,13 +79,13 @@ class Source:
         if files is not None:
             return self._load_files(repo, revision, files)
         folder = self.folder(repo, config, revision)
-        name, files, complete = _files(folder, repo, config)
-        if not files:
+        name, listed, complete = _files(folder, repo, config)
+        if not listed:
             return self._load_any(folder, repo, config)
         from datasets import DatasetDict
 
         splits, hashes = {}, {}
-        for split, paths in files.items():
+        for split, paths in listed.items():
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
             splits[split] = _dataset(paths, blobs, hashes[split])
@@ -108,7 +108,7 @@ class Source:
         return data
 
     def _load_files(self, repo: str, revision: str | None, files: Files) -> DatasetDict:
-        from datasets import Dataset, DatasetDict
+        from datasets import DatasetDict
 
         folder = self.folder(repo, None, revision, tuple(files.splits.values()))
         splits, hashes = {}, {}
@@ -116,8 +116,7 @@ class Source:
             paths = _present(sorted(folder.glob(pattern)), pattern, f"split {split}", repo, folder)
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
-            rows = [row for path, blob in zip(paths, blobs, strict=True) for row in _table(path, blob, files)]
-            splits[split] = Dataset.from_list(rows)
+            splits[split] = _tables(tuple(paths), hashes[split], files.columns, files.origin)
         self.read[repo, "default"] = Repo(repo, "default", _complete(folder), hashes)
         return DatasetDict(splits)
 
@@ -250,18 +249,27 @@ def _rows(path: Path, blob: bytes) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in text.decode().split("\n") if line.strip())
 
 
-def _table(path: Path, blob: bytes, files: Files) -> Iterator[dict[str, str]]:
+@functools.lru_cache(maxsize=2)
+def _tables(paths: tuple[Path, ...], _sha256: str, columns: tuple[str, ...] | None, origin: str | None) -> Dataset:
+    """Kept, since a table of many subjects is read subject by subject."""
+    from datasets import Dataset
+
+    return Dataset.from_list([row for path in paths for row in _table(path, columns, origin)])
+
+
+def _table(path: Path, columns: tuple[str, ...] | None, origin: str | None) -> Iterator[dict[str, str]]:
     """The rows of a comma-separated table, every cell as the text that it is: "None" and "1" are answers."""
-    lines = csv.reader(io.StringIO(blob.decode("utf-8-sig"), newline=""))
-    columns = files.columns or tuple(next(lines, []))
-    for line in lines:
-        if len(line) != len(columns):
-            raise MissingError(
-                f"{path}: a row of {len(line)} columns, where {len(columns)} were expected ({', '.join(columns)}).",
-                "Check the copy of the data set.",
-            )
-        row = dict(zip(columns, line, strict=True))
-        yield {**row, files.origin: path.stem} if files.origin else row
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file)
+        columns = columns or tuple(next(lines, []))
+        for line in lines:
+            if len(line) != len(columns):
+                raise MissingError(
+                    f"{path}: a row of {len(line)} columns, where {len(columns)} were expected ({', '.join(columns)}).",
+                    "Check the copy of the data set.",
+                )
+            row = dict(zip(columns, line, strict=True))
+            yield {**row, origin: path.stem} if origin else row
 
 
 def _front_matter(path: Path) -> dict[str, Any]:

@@ -24,8 +24,9 @@ def dataset(subject: str, *, load: Callable[..., Any] | None = None, **_: Any) -
 
     table = (load or Source("hub").load)(REPOSITORY, files=FILES)["test"]
     splits: dict[str, list[dict[str, Any]]] = {"test": [], "dev": []}
-    for row, doc in enumerate(table.to_list()):
-        if doc["subject"].strip() == subject and (made := prepared(doc, row)):
+    rows = [row for row, name in enumerate(table["subject"]) if name.strip() == subject]
+    for row, doc in zip(rows, table.select(rows).to_list(), strict=True):
+        if made := prepared(doc, row):
             splits["dev" if doc["is_for_fewshot"].strip() == "1" else "test"].append(made)
     if not splits["test"]:
         raise MissingError(
@@ -58,5 +59,5 @@ def options(cell: str) -> dict[str, str]:
             starts.append(found)
         if len(starts) == 5:
             break
-    ends = [*(start.start() for start in starts[1:]), len(cell)]
-    return {start[1]: cell[start.end() : end].strip() for start, end in zip(starts, ends, strict=True)} if starts else {}
+    ends = [start.start() for start in starts[1:]] + [len(cell)] * bool(starts)
+    return {start[1]: cell[start.end() : end].strip() for start, end in zip(starts, ends, strict=True)}

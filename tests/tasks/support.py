@@ -20,8 +20,13 @@ OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande"
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
 # coding
 # exams in many languages
+OWN += ("m3exam", "indommlu", "rummlu", "mmmlu")
 # understanding in many languages
 # mathematics and translation in many languages
+
+# parts of a published row, which are no rows themselves
+MEMBERS: tuple[str, ...] = ()
+MEMBERS += ("m3exam", "indommlu", "rummlu", "mmmlu")
 
 
 def utils(benchmark: str) -> ModuleType:
