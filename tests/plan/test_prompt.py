@@ -68,3 +68,19 @@ def test_the_asked_doc_and_its_twins_are_never_shots() -> None:
 def test_more_shots_than_docs_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"7 shots for task mmlu_anatomy.*\(dev\) has 5 docs"):
         Prompter(build("mmlu_anatomy"), 7, seed=0)
+
+
+@pytest.mark.parametrize("sampler", ["first_n", "seeded"])
+def test_shots_share_a_column_with_the_asked_doc(sampler: str) -> None:
+    (config,) = library.leaf_configs("mmlu_anatomy")
+    task = library.build({**config, "metadata": {"shots_share": "subject"}}, Source("sample"))
+    pool = list(task.sampler.df)
+    task.sampler.df = [{**shot, "subject": "odd" if i % 2 else "even"} for i, shot in enumerate(pool)]
+    prompter = Prompter(task, 2, seed=0, sampler=sampler)
+    for subject, rows in (("even", [0, 2, 4]), ("odd", [1, 3])):
+        prefix = prompter.render({**task.task_docs[0], "subject": subject}, "0").prefix
+        shown = [i for i, shot in enumerate(pool) if shot["question"] in prefix]
+        assert len(shown) == 2
+        assert set(shown) <= set(rows)
+    with pytest.raises(UserError, match="2 shots asked of 0 docs"):
+        prompter.render({**task.task_docs[0], "subject": "none"}, "0")
