@@ -6,6 +6,7 @@ the sample docs; no letter follows a colon there, so that none merges with it by
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from transformers import PreTrainedTokenizerFast
 
 from harness.errors import UserError
+from harness.plan.planner import BenchmarkPlan
 from harness.plan.request import Score
 from harness.plan.tokens import Tokenizer
 from tests.tasks.support import plan
@@ -67,10 +69,15 @@ def trained(make: Callable[[], RawTokenizer], texts: list[str], size: int = 3000
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", unk_token="<unk>")
 
 
+@functools.cache
+def planned(exam: str) -> BenchmarkPlan:
+    return plan(exam)
+
+
 def questions() -> list[str]:
     texts = []
     for exam in EXAMS:
-        for task in plan(exam).tasks:
+        for task in planned(exam).tasks:
             docs = [doc.doc for doc in task.docs]
             texts += [task.task.doc_to_text(doc).rpartition("\n")[0] + "\n" for doc in docs]
             texts += ["答案：\n", "Answer:\n", "from A to B to C to D to E and on\n"]
@@ -84,7 +91,7 @@ def tokenizer(request: Any) -> Tokenizer:
 
 @pytest.mark.parametrize("exam", EXAMS)
 def test_each_letter_is_one_token_of_its_own(exam: str, tokenizer: Tokenizer) -> None:
-    requests = [r for task in plan(exam).tasks for doc in task.docs for r in doc.requests]
+    requests = [r for task in planned(exam).tasks for doc in task.docs for r in doc.requests]
     letters: dict[str, set[int]] = {}
     for request, encoded in zip(requests, tokenizer.encode(requests), strict=True):
         assert isinstance(request, Score)
@@ -106,6 +113,6 @@ def test_each_letter_is_one_token_of_its_own(exam: str, tokenizer: Tokenizer) ->
 def test_a_letter_that_merges_with_the_colon_is_refused() -> None:
     texts = [*questions(), *["答案：A\n"] * 200]
     merging = Tokenizer(trained(qwen_like, texts), boundary="strict")
-    request = next(plan("c_eval").requests)
+    request = next(planned("c_eval").requests)
     with pytest.raises(UserError, match="merges the end of the context"):
         merging.encode([request])
