@@ -96,6 +96,13 @@ class Source:
         """A repository that lists no files by itself: leave its layout to the ``datasets`` library."""
         import datasets
 
+        script = folder / f"{repo.rpartition('/')[2]}.py"
+        if script.is_file():
+            raise MissingError(
+                f"data set {repo} in {folder} is a script ({script.name}), which is not run.",
+                f"Download its conversion: hf download {repo} --repo-type dataset --revision {CONVERTED} "
+                f"--local-dir {folder}",
+            )
         try:
             data = datasets.load_dataset(str(folder), config)
         except (ValueError, FileNotFoundError, datasets.exceptions.DatasetNotFoundError) as error:

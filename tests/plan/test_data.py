@@ -111,6 +111,21 @@ def test_package_that_is_not_installed() -> None:
         package_file("package://no_such_package/file")
 
 
+def test_a_script_is_not_run_and_its_conversion_is_named(tmp_path: Path) -> None:
+    repo = tmp_path / "org" / "scripted"
+    repo.mkdir(parents=True)
+    (repo / "README.md").write_text("---\ndataset_info:\n- config_name: one\n---\n")
+    (repo / "scripted.py").write_text("raise SystemExit\n")
+    source = Source("mirror", tmp_path)
+    with pytest.raises(MissingError, match=r"org/scripted in .* is a script \(scripted\.py\)") as caught:
+        source.load("org/scripted", "one")
+    assert "--revision refs/convert/parquet" in caught.value.remedy
+    # the conversion beside it is enough
+    (repo / "one" / "test").mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), repo / "one" / "test" / "0000.parquet")
+    assert source.load("org/scripted", "one")["test"].to_list() == [{"x": 1}]
+
+
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
     repo = tmp_path / "org" / "tables"
