@@ -3,17 +3,19 @@
 A repository is a folder with a ``README.md`` whose front matter lists configs and their files, as on the Hugging Face
 hub. ``mirror`` reads ``<root>/<org>/<name>``; ``sample`` reads the originals beside the benchmarks
 (``tasks/<benchmark>/sample/<org>/<name>``); ``hub`` fetches the files of the asked config into the hub's own cache and
-reads that folder. A front matter may also name a file inside an installed package: ``package://module/path``.
+reads that folder. A front matter may also name a file inside an installed package: ``package://module/path``. Of a
+repository that lists no files, a task may name them itself (:class:`Files`).
 """
 
 from __future__ import annotations
 
+import csv
 import functools
 import gzip
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +45,18 @@ class Repo:
     """Split to the hash of its files' bytes."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """Files that a task reads from a repository whose front matter lists none: tables of text."""
+
+    splits: Mapping[str, str]
+    """Split to a pattern of paths in the repository."""
+    columns: tuple[str, ...] | None = None
+    """The names of the columns, for tables without a line of names."""
+    origin: str | None = None
+    """A column to add: the name of each row's file, without its ending."""
+
+
 @dataclass
 class Source:
     """Where data sets come from; remembers what it read, for the receipt."""
@@ -54,20 +68,24 @@ class Source:
     read: dict[tuple[str, str], Repo] = field(default_factory=dict)
     """What was loaded, by (repository, config)."""
 
-    def load(self, repo: str, config: str | None, revision: str | None = None) -> DatasetDict:
-        """The splits of one config of a repository.
+    def load(
+        self, repo: str, config: str | None = None, revision: str | None = None, files: Files | None = None
+    ) -> DatasetDict:
+        """The splits of one config of a repository, or of the ``files`` that are named instead.
 
         Raises:
-            MissingError: the repository, or the config, is not there.
+            MissingError: the repository, the config, or a file is not there.
         """
+        if files is not None:
+            return self._load_files(repo, revision, files)
         folder = self.folder(repo, config, revision)
-        name, files, complete = _files(folder, repo, config)
-        if not files:
+        name, listed, complete = _files(folder, repo, config)
+        if not listed:
             return self._load_any(folder, repo, config)
         from datasets import DatasetDict
 
         splits, hashes = {}, {}
-        for split, paths in files.items():
+        for split, paths in listed.items():
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
             splits[split] = _dataset(paths, blobs, hashes[split])
@@ -78,6 +96,13 @@ class Source:
         """A repository that lists no files by itself: leave its layout to the ``datasets`` library."""
         import datasets
 
+        script = folder / f"{repo.rpartition('/')[2]}.py"
+        if script.is_file():
+            raise MissingError(
+                f"data set {repo} in {folder} is a script ({script.name}), which is not run.",
+                f"Download its conversion: hf download {repo} --repo-type dataset --revision {CONVERTED} "
+                f"--local-dir {folder}",
+            )
         try:
             data = datasets.load_dataset(str(folder), config)
         except (ValueError, FileNotFoundError, datasets.exceptions.DatasetNotFoundError) as error:
@@ -89,14 +114,29 @@ class Source:
         self.read[repo, config or "default"] = Repo(repo, config or "default", self.kind != "sample", hashes)
         return data
 
-    def folder(self, repo: str, config: str | None, revision: str | None = None) -> Path:
-        """The folder of a repository, with at least the files of one config.
+    def _load_files(self, repo: str, revision: str | None, files: Files) -> DatasetDict:
+        from datasets import DatasetDict
+
+        folder = self.folder(repo, None, revision, tuple(files.splits.values()))
+        splits, hashes = {}, {}
+        for split, pattern in files.splits.items():
+            paths = _present(sorted(folder.glob(pattern)), pattern, f"split {split}", repo, folder)
+            blobs = [path.read_bytes() for path in paths]
+            hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
+            splits[split] = _tables(tuple(paths), hashes[split], files.columns, files.origin)
+        self.read[repo, "default"] = Repo(repo, "default", _complete(folder), hashes)
+        return DatasetDict(splits)
+
+    def folder(
+        self, repo: str, config: str | None, revision: str | None = None, patterns: tuple[str, ...] = ()
+    ) -> Path:
+        """The folder of a repository, with at least the files of one config, or those of the ``patterns``.
 
         Raises:
             MissingError: it is not there.
         """
         if self.kind == "hub":
-            return _snapshot(repo, config, revision)
+            return _snapshot(repo, config, revision, patterns)
         if self.kind == "sample":
             for folder in sorted(tasks_dir().glob(f"*/sample/{repo}")):
                 return folder
@@ -128,9 +168,8 @@ def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, 
 
     No files means that the front matter lists none.
     """
-    meta = _front_matter(folder / "README.md")
-    configs = {str(c["config_name"]): c for c in meta.get("configs", [])}
-    complete = bool(meta.get("complete", "sample" not in folder.parts))
+    configs = {str(c["config_name"]): c for c in _front_matter(folder / "README.md").get("configs", [])}
+    complete = _complete(folder)
     if not configs:
         return config or "default", _converted(folder / (config or "default")), complete
     name = config
@@ -147,15 +186,25 @@ def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, 
     for entry in [{"split": "train", "path": listed}] if isinstance(listed, str) else listed:
         patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
         paths = [path for pattern in patterns for path in _expand(folder, pattern)]
-        if not paths or not all(path.is_file() for path in paths):
-            raise MissingError(
-                f"data set {repo} lacks the file {entry['path']} of config {name}, split {entry['split']}.",
-                f"Download it again: hf download {repo} --repo-type dataset --local-dir {folder}",
-            )
-        files[str(entry["split"])] = paths
+        what = f"config {name}, split {entry['split']}"
+        files[str(entry["split"])] = _present(paths, entry["path"], what, repo, folder)
     if not all(path.name.endswith((".parquet", ".jsonl", ".jsonl.gz")) for ps in files.values() for path in ps):
         return name, {}, complete
     return name, files, complete
+
+
+def _present(paths: list[Path], pattern: object, what: str, repo: str, folder: Path) -> list[Path]:
+    if paths and all(path.is_file() for path in paths):
+        return paths
+    raise MissingError(
+        f"data set {repo} lacks the file {pattern} of {what}.",
+        f"Download it again: hf download {repo} --repo-type dataset --local-dir {folder}",
+    )
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a repository is a whole set; sample docs are none unless their front matter says so."""
+    return bool(_front_matter(folder / "README.md").get("complete", "sample" not in folder.parts))
 
 
 def _converted(folder: Path) -> dict[str, list[Path]]:
@@ -207,6 +256,29 @@ def _rows(path: Path, blob: bytes) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in text.decode().split("\n") if line.strip())
 
 
+@functools.lru_cache(maxsize=2)
+def _tables(paths: tuple[Path, ...], _sha256: str, columns: tuple[str, ...] | None, origin: str | None) -> Dataset:
+    """Kept, since a table of many subjects is read subject by subject."""
+    from datasets import Dataset
+
+    return Dataset.from_list([row for path in paths for row in _table(path, columns, origin)])
+
+
+def _table(path: Path, columns: tuple[str, ...] | None, origin: str | None) -> Iterator[dict[str, str]]:
+    """The rows of a comma-separated table, every cell as the text that it is: "None" and "1" are answers."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file)
+        columns = columns or tuple(next(lines, []))
+        for line in lines:
+            if len(line) != len(columns):
+                raise MissingError(
+                    f"{path}: a row of {len(line)} columns, where {len(columns)} were expected ({', '.join(columns)}).",
+                    "Check the copy of the data set.",
+                )
+            row = dict(zip(columns, line, strict=True))
+            yield {**row, origin: path.stem} if origin else row
+
+
 def _front_matter(path: Path) -> dict[str, Any]:
     return _parse_front_matter(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
@@ -224,8 +296,8 @@ def _parse_front_matter(path: Path, _changed: int) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _snapshot(repo: str, config: str | None, revision: str | None) -> Path:
-    """The hub's folder of one config, downloaded into the hub's cache unless it is there."""
+def _snapshot(repo: str, config: str | None, revision: str | None, named: tuple[str, ...] = ()) -> Path:
+    """The hub's folder of one config, or of the named files, downloaded into the hub's cache unless it is there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -248,6 +320,8 @@ def _snapshot(repo: str, config: str | None, revision: str | None) -> Path:
         return fetch(None)
 
     try:
+        if named:
+            return fetch(["README.md", *named])
         folder = fetch(["README.md"])
         configs = _front_matter(folder / "README.md").get("configs", [])
         wanted = [c for c in configs if config is None or c["config_name"] == config]

@@ -31,8 +31,10 @@ class _Copying(Source):
 
     target: Path = field(default_factory=Path)
 
-    def folder(self, repo: str, config: str | None, revision: str | None = None) -> Path:
-        found, copy = super().folder(repo, config, revision), self.target / repo
+    def folder(
+        self, repo: str, config: str | None, revision: str | None = None, patterns: tuple[str, ...] = ()
+    ) -> Path:
+        found, copy = super().folder(repo, config, revision, patterns), self.target / repo
         for file in sorted(path for path in found.rglob("*") if path.is_file()):
             _copy(file, copy / file.relative_to(found))
         return copy

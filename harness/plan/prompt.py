@@ -68,6 +68,7 @@ class Prompter:
     _pool: list[Any] = field(default_factory=list, init=False)
     _shots: dict[int, list[Any]] = field(default_factory=dict, init=False)
     _twins: dict[str, set[int]] = field(default_factory=dict, init=False)
+    _strangers: dict[Any, set[int]] = field(default_factory=dict, init=False)
     _prefixes: dict[tuple[str, tuple[int, ...]], str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class Prompter:
             UserError: too few docs are left once the asked one and its twins are left out.
         """
         text, choices = self.task.doc_to_text(doc), self._choices(doc)
-        prefix = self._prefix(self._header(doc), self._choose(self._marks(doc, text, choices), doc_id))
+        prefix = self._prefix(self._header(doc), self._choose(doc, self._marks(doc, text, choices), doc_id))
         turns = self._queries(text, choices, self.task.doc_to_prefix(doc))
         return Prompt(prefix, tuple("".join(turn.to_text() for turn in each) for each in turns))
 
@@ -106,7 +107,9 @@ class Prompter:
         text, choices = self.task.doc_to_text(doc), self._choices(doc)
         header = self._header(doc).strip()
         system = (Message("system", header),) if header else ()
-        shown = [turn for index in self._choose(self._marks(doc, text, choices), doc_id) for turn in self._shot(index)]
+        shown = [
+            turn for index in self._choose(doc, self._marks(doc, text, choices), doc_id) for turn in self._shot(index)
+        ]
         queries = self._queries(text, choices, self.task.doc_to_prefix(doc))
         return Prompt("", (), tuple(system + _conversation(shown, query, style) for query in queries))
 
@@ -132,11 +135,11 @@ class Prompter:
         shared = [json.dumps({"cluster": doc[cluster]}, default=str)] if cluster in doc else []
         return [identity(text, choices), *shared]
 
-    def _choose(self, marks: list[str], doc_id: str) -> tuple[int, ...]:
+    def _choose(self, doc: dict[str, Any], marks: list[str], doc_id: str) -> tuple[int, ...]:
         """The indices, in the few-shot pool, of the docs shown: never the asked doc itself or a twin of it."""
         if self.n == 0:
             return ()
-        banned = set[int]().union(*(self._twins.get(mark, ()) for mark in marks))
+        banned = self._others(doc).union(*(self._twins.get(mark, ()) for mark in marks))
         try:
             return shots.choose(
                 len(self._pool),
@@ -153,6 +156,16 @@ class Prompter:
                 "and share nothing with it.",
                 f"Set the shots of this benchmark to {len(self._pool) - len(banned)} or less.",
             ) from error
+
+    def _others(self, doc: dict[str, Any]) -> set[int]:
+        """Docs of the pool that differ from this one in the column that shots share with it (``shots_share``)."""
+        column = (self.task.config.metadata or {}).get("shots_share")
+        if column is None:
+            return set()
+        value = doc[column]
+        if value not in self._strangers:
+            self._strangers[value] = {i for i, shot in enumerate(self._pool) if shot[column] != value}
+        return self._strangers[value]
 
     def _prefix(self, header: str, chosen: tuple[int, ...]) -> str:
         key = (header, chosen)

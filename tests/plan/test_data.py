@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import MissingError, UserError
-from harness.plan.data import Source, package_file
+from harness.plan.data import Files, Source, package_file
 
 README = """---
 configs:
@@ -109,3 +109,79 @@ def test_sample_docs_are_not_the_real_set_but_humaneval_is() -> None:
 def test_package_that_is_not_installed() -> None:
     with pytest.raises(MissingError, match="no-such-package is not installed"):
         package_file("package://no_such_package/file")
+
+
+def test_a_script_is_not_run_and_its_conversion_is_named(tmp_path: Path) -> None:
+    repo = tmp_path / "org" / "scripted"
+    repo.mkdir(parents=True)
+    (repo / "README.md").write_text("---\ndataset_info:\n- config_name: one\n---\n")
+    (repo / "scripted.py").write_text("raise SystemExit\n")
+    source = Source("mirror", tmp_path)
+    with pytest.raises(MissingError, match=r"org/scripted in .* is a script \(scripted\.py\)") as caught:
+        source.load("org/scripted", "one")
+    assert "--revision refs/convert/parquet" in caught.value.remedy
+    # the conversion beside it is enough
+    (repo / "one" / "test").mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), repo / "one" / "test" / "0000.parquet")
+    assert source.load("org/scripted", "one")["test"].to_list() == [{"x": 1}]
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    repo = tmp_path / "org" / "tables"
+    (repo / "dev").mkdir(parents=True)
+    (repo / "README.md").write_text("---\nlicense: mit\n---\n")
+    (repo / "all.csv").write_bytes('\ufeffid,text\r\n1,"a, ""b""\n\u2028c"\r\n02,None\r\n'.encode())
+    (repo / "dev" / "two.csv").write_text("NA,3\n")
+    (repo / "dev" / "one.csv").write_text("x,1\ny,2\n")
+    return tmp_path
+
+
+def test_tables_that_a_task_names_are_text_as_it_stands(tables: Path) -> None:
+    source = Source("mirror", tables)
+    data = source.load("org/tables", files=Files({"test": "all.csv"}))
+    assert data["test"].to_list() == [{"id": "1", "text": 'a, "b"\n\u2028c'}, {"id": "02", "text": "None"}]
+    repo = source.read["org/tables", "default"]
+    assert repo.complete
+    assert set(repo.sha256) == {"test"}
+
+
+def test_tables_without_names_take_the_tasks_and_say_their_file(tables: Path) -> None:
+    files = Files({"dev": "dev/*.csv"}, ("text", "key"), origin="file")
+    data = Source("mirror", tables).load("org/tables", files=files)
+    assert data["dev"].to_list() == [
+        {"text": "x", "key": "1", "file": "one"},
+        {"text": "y", "key": "2", "file": "one"},
+        {"text": "NA", "key": "3", "file": "two"},
+    ]
+
+
+def test_a_table_that_changed_is_read_again(tables: Path) -> None:
+    source, files = Source("mirror", tables), Files({"dev": "dev/*.csv"}, ("text", "key"))
+    assert len(source.load("org/tables", files=files)["dev"]) == 3
+    before = source.read["org/tables", "default"].sha256
+    (tables / "org/tables/dev/two.csv").write_text("NA,3\nz,4\n")
+    assert len(source.load("org/tables", files=files)["dev"]) == 4
+    assert source.read["org/tables", "default"].sha256 != before
+
+
+def test_tables_that_are_not_there_or_of_another_form_are_named(tables: Path) -> None:
+    source = Source("mirror", tables)
+    with pytest.raises(MissingError, match=r"org/tables lacks the file test/\*\.csv of split test"):
+        source.load("org/tables", files=Files({"test": "test/*.csv"}))
+    with pytest.raises(MissingError, match=r"one\.csv: a row of 2 columns, where 3 were expected \(a, b, c\)"):
+        source.load("org/tables", files=Files({"dev": "dev/*.csv"}, ("a", "b", "c")))
+
+
+def test_the_hub_is_asked_for_the_named_files_only(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: list[list[str] | None] = []
+
+    def snapshot(repo: str, *, allow_patterns: list[str] | None, **_: object) -> str:
+        asked.append(allow_patterns)
+        return str(tables / repo)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert len(Source("hub").load("org/tables", files=Files({"test": "all.csv"}))["test"]) == 2
+    assert asked == [["README.md", "all.csv"]]

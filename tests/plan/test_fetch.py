@@ -42,8 +42,8 @@ def sample(repo: str) -> Path:
     return next(tasks_dir().glob(f"*/sample/{repo}"))
 
 
-def requests(data: list[str]) -> list[str]:
-    config = load(["benchmarks=[winogrande,arc_c]", *data])
+def requests(data: list[str], benchmarks: str = "winogrande,arc_c") -> list[str]:
+    config = load([f"benchmarks=[{benchmarks}]", *data])
     plan = make_plan(config.benchmarks, config.source, config.settings, strict=True, named=True)
     return [request.hash for request in plan.requests]
 
@@ -59,6 +59,19 @@ def test_a_fetched_mirror_asks_what_the_hub_asks(hub: Path, tmp_path: Path) -> N
     ]
     assert (target / "allenai/winogrande/README.md").is_file()
     assert requests(["data=mirror", f"data.root={target}"]) == requests(["data=hub"])
+
+
+def test_tables_that_a_task_names_are_fetched_with_their_folders(hub: Path, tmp_path: Path) -> None:
+    repos = [path.name for path in tasks_dir().glob("mmmlu/sample/FreedomIntelligence/*")]
+    for name in repos:
+        publish(hub, f"FreedomIntelligence/{name}", sample(f"FreedomIntelligence/{name}"))
+    target = tmp_path / "mirror"
+    (done,) = fetch(load(["benchmarks=[mmmlu]", "data=hub"]).benchmarks, target)
+    assert done.missing is None
+    assert len(done.repos) == 8
+    copied = requests(["data=mirror", f"data.root={target}"], "mmmlu")
+    assert copied == requests(["data=hub"], "mmmlu")
+    assert len(copied) == 32
 
 
 def test_a_repository_with_a_script_is_read_from_the_hubs_conversion(hub: Path, tmp_path: Path) -> None:

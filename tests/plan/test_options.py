@@ -23,6 +23,12 @@ def test_an_option_reaches_the_function_that_asks_for_it() -> None:
     assert bound["n"] == 5
 
 
+def test_a_bound_function_takes_named_arguments_too() -> None:
+    # as lm-eval gives them to a task's custom_dataset
+    bound = bind({"custom_dataset": choosing}, {"side": "right"})
+    assert bound["custom_dataset"](doc="doc", seed=3) == ("doc", 3, "right")
+
+
 def test_a_function_that_asks_for_nothing_stays_itself() -> None:
     assert bind(plain, {"seed": 7}) is plain
     assert bind(choosing, {"other": 1}) is choosing

@@ -141,3 +141,19 @@ def test_an_answer_that_has_begun_is_the_assistants_where_it_can_go_on() -> None
     (cannot,) = prompter.converse(doc, "0", Style(multiturn=False, continues=False)).conversations
     assert [turn.role for turn in cannot] == ["user"]
     assert cannot[0].text.endswith("I count:")
+
+
+@pytest.mark.parametrize("sampler", ["first_n", "seeded"])
+def test_shots_share_a_column_with_the_asked_doc(sampler: str) -> None:
+    (config,) = library.leaf_configs("mmlu_anatomy")
+    task = library.build({**config, "metadata": {"shots_share": "subject"}}, Source("sample"))
+    pool = list(task.sampler.df)
+    task.sampler.df = [{**shot, "subject": "odd" if i % 2 else "even"} for i, shot in enumerate(pool)]
+    prompter = Prompter(task, 2, seed=0, sampler=sampler)
+    for subject, rows in (("even", [0, 2, 4]), ("odd", [1, 3])):
+        prefix = prompter.render({**task.task_docs[0], "subject": subject}, "0").prefix
+        shown = [i for i, shot in enumerate(pool) if shot["question"] in prefix]
+        assert len(shown) == 2
+        assert set(shown) <= set(rows)
+    with pytest.raises(UserError, match="2 shots asked of 0 docs"):
+        prompter.render({**task.task_docs[0], "subject": "none"}, "0")

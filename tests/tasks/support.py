@@ -22,10 +22,13 @@ OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande"
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
 # coding
 # exams in many languages
+OWN += ("m3exam", "indommlu", "rummlu", "mmmlu")
 # understanding in many languages
 OWN += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 MEMBERS += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 # mathematics and translation in many languages
+
+MEMBERS += ("m3exam", "indommlu", "rummlu", "mmmlu")
 
 
 def utils(benchmark: str) -> ModuleType:

@@ -1,5 +1,6 @@
-"""The full prompt of each task's first sample doc (of a group: of its first task), so that a change shows as a diff.
+"""The full prompt of each task's first sample doc, so that a change shows as a diff.
 
+Of a group it is its first task's, or each task's where the tasks differ in language.
 Text that belongs to others is shown as its source and hash. To write the files again after a change on purpose:
 
     REWRITE_GOLDEN=1 pytest tests/tasks/test_golden.py
@@ -48,14 +49,35 @@ READINGS: dict[tuple[str, ...], dict[str, str]] = {
     ("xstorycloze",): {},
     ("paws_x",): {},
     ("paws_x", "paws_x.form=letters"): {},
+    ("m3exam",): {},
+    ("m3exam", "m3exam.wording=english"): {},
+    ("indommlu",): {},
+    ("indommlu", "indommlu.wording=english"): {},
+    ("rummlu",): {},
+    ("rummlu", "rummlu.wording=english"): {},
+    ("mmmlu",): {},
+    ("mmmlu", "mmmlu.wording=english"): {},
 }
+# a language has words of its own in these, so the first prompt of each is shown
+BY_LANGUAGE = [("m3exam", 4), ("mmmlu", 8)]
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=" ".join)
 def test_the_first_prompt_is_as_written_down(reading: tuple[str, ...]) -> None:
     made = plan(reading[0], *reading[1:], "limit=1")
     name = "__".join([made.tasks[0].name, *(o.partition(".")[2] for o in reading[1:] if not o.startswith("shots."))])
-    text = rendered(made.tasks[0], READINGS[reading])
+    compare(name, rendered(made.tasks[0], READINGS[reading]))
+
+
+@pytest.mark.parametrize(("benchmark", "languages"), BY_LANGUAGE)
+def test_the_first_prompt_of_each_language_is_as_written_down(benchmark: str, languages: int) -> None:
+    tasks = plan(benchmark, f"limit={languages}").tasks
+    assert len({task.task.config.metadata["language"] for task in tasks}) == languages
+    for task in tasks:
+        compare(task.name, rendered(task, {}))
+
+
+def compare(name: str, text: str) -> None:
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("REWRITE_GOLDEN"):
         file.write_text(text, encoding="utf-8")
