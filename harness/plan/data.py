@@ -53,13 +53,20 @@ class Source:
     """The folder of a mirror."""
     read: dict[tuple[str, str], Repo] = field(default_factory=dict)
     """What was loaded, by (repository, config)."""
+    _kept: dict[tuple[str, str | None, str | None], DatasetDict] = field(default_factory=dict, init=False, repr=False)
 
     def load(self, repo: str, config: str | None, revision: str | None = None) -> DatasetDict:
-        """The splits of one config of a repository.
+        """The splits of one config of a repository; tasks that share it read it once.
 
         Raises:
             MissingError: the repository, or the config, is not there.
         """
+        key = (repo, config, revision)
+        if key not in self._kept:
+            self._kept[key] = self._load(repo, config, revision)
+        return self._kept[key]
+
+    def _load(self, repo: str, config: str | None, revision: str | None) -> DatasetDict:
         folder = self.folder(repo, config, revision)
         name, files, complete = _files(folder, repo, config)
         if not files:

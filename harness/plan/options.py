@@ -34,7 +34,7 @@ def _bound(function: Callable[..., Any], options: Mapping[str, Any]) -> Callable
 
     # wrapped, not a partial: lm-eval prints a function's source among a run's configs, and finds it through the wrapper
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return function(*arguments, **chosen)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named, **chosen)
 
     return call

@@ -22,6 +22,7 @@ OWN += ("gsm8k", "math", "c_eval", "cmmlu")
 # exams in many languages
 # understanding in many languages
 # mathematics and translation in many languages
+OWN += ("mgsm", "flores")
 
 
 def utils(benchmark: str) -> ModuleType:

@@ -40,6 +40,10 @@ READINGS: dict[tuple[str, ...], dict[str, str]] = {
     ("math",): {"shots": "lm-eval minerva_math/utils.py"},
     ("c_eval",): {},
     ("cmmlu",): {},
+    ("mgsm",): {},
+    ("mgsm", "mgsm.cot=english"): {},
+    ("flores",): {},
+    ("flores", "flores.prompt=codes"): {},
 }
 
 

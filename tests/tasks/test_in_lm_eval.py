@@ -12,11 +12,13 @@ from harness.plan import Source, library
 from tests.tasks.support import own_names
 
 
-def sample_for_all(path: str, name: str | None = None, **_: Any) -> Any:
+def sample_for_all(path: str, name: str | None = None, **options: Any) -> Any:
     """The sample docs, with every subject there: lm-eval loads whole groups."""
     from datasets import Dataset, DatasetDict
 
     source = Source("sample")
+    if files := options.get("data_files"):  # a config by the files of the hub's conversion
+        name = next(iter(files.values())).split("/")[0]
     try:
         data = source.load(path, name)
     except MissingError as error:
