@@ -85,7 +85,7 @@ def the_answer_is(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[li
     return _found(resps, docs, strict=True)
 
 
-def _found(resps: list[list[str]], docs: list[dict[str, Any]], *, strict: bool) -> list[list[Extracted]]:
+def _found(resps: list[list[str]], docs: list[dict[str, Any]], strict: bool) -> list[list[Extracted]]:
     return [
         [
             extract(text, rules(doc["language"], strict), functools.partial(plain, language=doc["language"]))
