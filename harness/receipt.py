@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from harness import __version__
-from harness.plan.planner import BenchmarkPlan
+from harness.plan.planner import BenchmarkPlan, TaskPlan
 
-PACKAGES = ("lm_eval", "datasets", "numpy", "pandas", "torch", "transformers", "tokenizers")
+PACKAGES = ("lm_eval", "datasets", "numpy", "pandas", "sacrebleu", "torch", "transformers", "tokenizers")
 
 
 def benchmark_entry(bench: BenchmarkPlan) -> dict[str, Any]:
@@ -23,13 +23,24 @@ def benchmark_entry(bench: BenchmarkPlan) -> dict[str, Any]:
     return {
         **asdict(bench.benchmark),
         "shots": bench.tasks[0].shots,
-        "tasks": {t.name: {"docs": len(t.docs), "of": t.available, "version": t.task.VERSION} for t in bench.tasks},
+        "tasks": {task.name: _task_entry(task) for task in bench.tasks},
         "absent": bench.absent,
         "data": [asdict(repo) for repo in bench.repos],
         "prompts_sha256": prompts.hexdigest(),
         "lettered": bench.lettered,
         "complete": bench.complete,
         "sample_data": bench.sample_data,
+    }
+
+
+def _task_entry(task: TaskPlan) -> dict[str, Any]:
+    """How many docs, and the columns that a task's ``metadata`` names under ``receipt``: the same in all its docs."""
+    columns = (task.task.config.metadata or {}).get("receipt", ()) if task.docs else ()
+    return {
+        "docs": len(task.docs),
+        "of": task.available,
+        "version": task.task.VERSION,
+        **{column: task.docs[0].doc[column] for column in columns},
     }
 
 

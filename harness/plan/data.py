@@ -67,17 +67,24 @@ class Source:
     """The folder of a mirror."""
     read: dict[tuple[str, str], Repo] = field(default_factory=dict)
     """What was loaded, by (repository, config)."""
+    _kept: dict[tuple[str, str | None, str | None], DatasetDict] = field(default_factory=dict, init=False, repr=False)
 
     def load(
         self, repo: str, config: str | None = None, revision: str | None = None, files: Files | None = None
     ) -> DatasetDict:
-        """The splits of one config of a repository, or of the ``files`` that are named instead.
+        """The splits of one config of a repository, or of the ``files`` that are named instead; read once for all tasks.
 
         Raises:
             MissingError: the repository, the config, or a file is not there.
         """
         if files is not None:
             return self._load_files(repo, revision, files)
+        key = (repo, config, revision)
+        if key not in self._kept:
+            self._kept[key] = self._load(repo, config, revision)
+        return self._kept[key]
+
+    def _load(self, repo: str, config: str | None, revision: str | None) -> DatasetDict:
         folder = self.folder(repo, config, revision)
         name, listed, complete = _files(folder, repo, config)
         if not listed:

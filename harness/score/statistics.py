@@ -71,6 +71,20 @@ def bootstrap_stderr(items: Sequence[object], statistic: Callable[[list[object]]
     return float(np.std(draws, ddof=1))
 
 
+def bootstrap_sums_stderr(
+    rows: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float], seed: int
+) -> float | None:
+    """As :func:`bootstrap_stderr`, of a statistic that needs no more than the sums of its items' rows.
+
+    How often each item is drawn is one multinomial draw, and a matrix product sums the rows of all draws at once.
+    """
+    n = len(rows)
+    if n < 2:
+        return None
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=BOOTSTRAP_DRAWS)
+    return float(np.std([statistic(sums) for sums in times @ rows], ddof=1))
+
+
 def combined_stderr(stderrs: Sequence[float | None], weights: Sequence[float]) -> float | None:
     """Standard error of a weighted sum of independent estimates; None if one of theirs is unknown."""
     known = [s for s in stderrs if s is not None]

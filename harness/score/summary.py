@@ -10,6 +10,7 @@ import numpy as np
 from harness.plan.planner import BenchmarkPlan, Plan
 from harness.score import statistics
 from harness.score.composite import composed
+from harness.score.corpus import OfSums
 from harness.score.scorer import TaskScores
 
 
@@ -69,7 +70,10 @@ def _metric(scores: TaskScores, name: str) -> dict[str, Any]:
 
 
 def _resampled(values: list[Any], aggregate: Callable[[list[Any]], float], unit: str) -> dict[str, Any]:
-    stderr = statistics.bootstrap_stderr(values, aggregate, seed=0)
+    if isinstance(aggregate, OfSums):
+        stderr = statistics.bootstrap_sums_stderr(np.asarray(values, dtype=float), aggregate.of_sums, seed=0)
+    else:
+        stderr = statistics.bootstrap_stderr(values, aggregate, seed=0)
     return {"value": float(aggregate(values)), "stderr": stderr, "stderr_kind": "bootstrap", "unit": unit}
 
 

@@ -27,6 +27,7 @@ OWN += ("m3exam", "indommlu", "rummlu", "mmmlu")
 OWN += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 MEMBERS += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 # mathematics and translation in many languages
+OWN += ("mgsm", "flores")
 
 MEMBERS += ("m3exam", "indommlu", "rummlu", "mmmlu")
 

@@ -11,19 +11,27 @@ import pytest
 import yaml
 
 from harness.config import SPEC_KEYS
-from harness.errors import UserError
+from harness.errors import MissingError, UserError
 from harness.paths import conf_dir, published_dir, tasks_dir
 from harness.plan import library
 from harness.plan.options import asked
 from harness.receipt import benchmark_entry
 from tests.tasks.support import MEMBERS, OWN, config, plan, readings, spec, utils
 
+# values whose packages or models are no part of an ordinary installation
+NEED_EXTRAS = {"flores.tokenizer=mecab", "flores.tokenizer=spm"}
+
 
 @pytest.mark.parametrize(("benchmark", "overrides"), list(readings()), ids=str)
 def test_every_reading_of_a_protocol_can_be_asked(benchmark: str, overrides: tuple[str, ...]) -> None:
     # the sample docs hold nine of the main set, and fewer are left once Diamond's are out
     fewer = ("shots.gpqa=3",) if "gpqa.exemplars=main" in overrides else ()
-    made = plan(benchmark, *overrides, *fewer, "limit=2")
+    try:
+        made = plan(benchmark, *overrides, *fewer, "limit=2")
+    except MissingError as error:
+        if not set(overrides) & NEED_EXTRAS:
+            raise
+        pytest.skip(str(error))
     assert len(list(made.requests)) >= 2
     entry = benchmark_entry(made)
     for override in overrides:
@@ -72,8 +80,9 @@ def test_suites_name_rows_there_are() -> None:
     for name, suite in suites.items():
         assert suite["name"] == name
         assert set(suite["benchmarks"]) <= known, name
+    parts = ("english", "math", "chinese", "multilingual")
     rows = set(OWN) - set(MEMBERS)
-    assert {*suites["english"]["benchmarks"], *suites["math"]["benchmarks"], *suites["chinese"]["benchmarks"]} == rows
+    assert {name for part in parts for name in suites[part]["benchmarks"]} >= rows
     assert rows <= set(suites["qwen2"]["benchmarks"])
 
 

@@ -57,6 +57,10 @@ READINGS: dict[tuple[str, ...], dict[str, str]] = {
     ("rummlu", "rummlu.wording=english"): {},
     ("mmmlu",): {},
     ("mmmlu", "mmmlu.wording=english"): {},
+    ("mgsm",): {},
+    ("mgsm", "mgsm.cot=english"): {},
+    ("flores",): {},
+    ("flores", "flores.prompt=codes"): {},
 }
 # a language has words of its own in these, so the first prompt of each is shown
 BY_LANGUAGE = [("m3exam", 4), ("mmmlu", 8)]

@@ -15,11 +15,13 @@ from tests.tasks.support import own_names
 LOAD = Source.load
 
 
-def sample_for_all(path: str, name: str | None = None, files: Files | None = None, **_: Any) -> Any:
+def sample_for_all(path: str, name: str | None = None, files: Files | None = None, **options: Any) -> Any:
     """The sample docs, with every subject there: lm-eval loads whole groups."""
     from datasets import Dataset, DatasetDict
 
     source = Source("sample")
+    if converted := options.get("data_files"):  # a config by the files of the hub's conversion
+        name = next(iter(converted.values())).split("/")[0]
     try:
         data = LOAD(source, path, name, files=files)
     except MissingError as error:

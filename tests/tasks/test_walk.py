@@ -26,6 +26,7 @@ WHOLE = {
     "cmmlu": (11582, 67),
     "xcopa": (1500, 3),
     "xwinograd": (1620, 4),
+    "mgsm": (1500, 6),
 }
 # one task of a set of which the mirror has some languages only
 PART = {"belebele_paper_de": ("belebele", 900), "paws_x_tag_de": ("paws_x", 2000)}
