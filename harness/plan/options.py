@@ -1,7 +1,8 @@
 """Protocol choices for the functions that a task names.
 
 A function behind ``!function`` may take keyword-only arguments with defaults. lm-eval never passes them, so there the
-defaults hold; here each takes the benchmark's option of its name, or ``load``, the run's own data source.
+defaults hold; here each takes the benchmark's option of its name, or ``load`` and ``rows``: data sets and released
+files of the run's own data source.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _bound(function: Callable[..., Any], options: Mapping[str, Any]) -> Callable
 
     # wrapped, not a partial: lm-eval prints a function's source among a run's configs, and finds it through the wrapper
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return function(*arguments, **chosen)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named, **chosen)
 
     return call
