@@ -23,6 +23,13 @@ def test_an_option_reaches_the_function_that_asks_for_it() -> None:
     assert bound["n"] == 5
 
 
+def test_a_bound_function_takes_other_arguments_by_name() -> None:
+    def custom(*, seed: int = 0, **others: Any) -> tuple[int, dict[str, Any]]:
+        return seed, others
+
+    assert bind(custom, {"seed": 7})(version=1.0) == (7, {"version": 1.0})
+
+
 def test_a_function_that_asks_for_nothing_stays_itself() -> None:
     assert bind(plain, {"seed": 7}) is plain
     assert bind(choosing, {"other": 1}) is choosing

@@ -19,6 +19,8 @@ from harness.plan.planner import BenchmarkPlan
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
 # coding
+OWN += ("humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "multipl_e")
+MEMBERS = ("humaneval_plus", "mbpp_plus")  # they stand in the published table as parts of a row
 # exams in many languages
 # understanding in many languages
 # mathematics and translation in many languages
