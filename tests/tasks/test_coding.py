@@ -215,11 +215,11 @@ def test_prompts_and_base_inputs_of_mbpp_are_the_released_ones(mirror: Path) -> 
 
 @pytest.mark.parametrize("benchmark", ["humaneval", "humaneval_plus", "mbpp", "mbpp_plus"])
 def test_verdicts_of_the_rows_are_the_published_ones(benchmark: str, mirror: Path, published: Path) -> None:
-    """Every tenth published answer, among them some that pass the base tests alone."""
+    """Every twentieth published answer, among them some that pass the base tests alone."""
     name, side = benchmark.partition("_")[0], "plus" if "plus" in benchmark else "base"
     rows = judged.rows(f"evalplus_{name}__{judged.MODEL}")
     fooled = [row for row in rows if row["base"] and not row["plus"]][:3]
-    chosen = {row["doc_id"]: row for row in [*rows[::10], *fooled]}
+    chosen = {row["doc_id"]: row for row in [*rows[::20], *fooled]}
     whole = plan(benchmark, mirror=mirror)
     docs = tuple(doc for doc in whole.tasks[0].docs if doc.doc_id in chosen)
     assert len(docs) == len(chosen)
