@@ -30,11 +30,14 @@ def _benchmarks() -> Iterator[str]:
 
     for file in sorted((conf_dir() / "benchmark").glob("*.yaml")):
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
-        shots = "own" if spec["shots"] is None else spec["shots"]
         chosen = "  ".join(f"{file.stem}.{key}={'|'.join(map(str, v))}" for key, v in spec.get("choices", {}).items())
-        metric = _default(spec, spec["metric"]) or "the task's own metric"
-        line = f"{file.stem:<16} {spec['title']:<20} {shots}-shot  {metric}, {spec['average']}  {chosen}"
-        yield line.rstrip()
+        if "members" in spec:
+            protocol = f"mean of {', '.join(spec['members'])}"
+        else:
+            shots = "own" if spec["shots"] is None else spec["shots"]
+            metric = _default(spec, spec["metric"]) or "the task's own metric"
+            protocol = f"{shots}-shot  {metric}, {_default(spec, spec['average'])}"
+        yield f"{file.stem:<20} {spec['title']:<20} {protocol}  {chosen}".rstrip()
 
 
 def _default(spec: dict[str, Any], value: str | None) -> str:

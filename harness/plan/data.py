@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MissingError, UserError
 from harness.paths import tasks_dir
+from harness.plan.release import Release, fetch_release
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -72,7 +73,7 @@ class Source:
     def load(
         self, repo: str, config: str | None = None, revision: str | None = None, files: Files | None = None
     ) -> DatasetDict:
-        """The splits of one config of a repository, or of the ``files`` that are named instead; read once for all tasks.
+        """The splits of one config of a repository, or of the ``files`` named instead; read once for all tasks.
 
         Raises:
             MissingError: the repository, the config, or a file is not there.
@@ -98,6 +99,40 @@ class Source:
             splits[split] = _dataset(paths, blobs, hashes[split])
         self.read[repo, name] = Repo(repo, name, complete, hashes)
         return DatasetDict(splits)
+
+    def rows(self, release: Release) -> list[dict[str, Any]]:
+        """The rows of a file that its authors released outside of the hub.
+
+        Raises:
+            MissingError: it is not there.
+        """
+        file = self.file(release)
+        blob = file.read_bytes()
+        complete = self.kind != "sample"
+        self.read[release.name, "release"] = Repo(
+            release.name, "release", complete, {"all": hashlib.sha256(blob).hexdigest()}
+        )
+        return list(_rows(file, blob))
+
+    def file(self, release: Release) -> Path:
+        """A released file: downloaded, beside the data sets of a mirror, or, as plain text, among the sample docs.
+
+        Raises:
+            MissingError: it is not there.
+        """
+        if self.kind == "hub":
+            return fetch_release(release)
+        if self.kind == "sample":
+            for file in sorted(tasks_dir().glob(f"*/sample/{release.name.removesuffix('.gz')}")):
+                return file
+            raise _no_samples(release.name)
+        for name in (release.name, release.name.removesuffix(".gz")):
+            if (file := self._mirror() / name).is_file():
+                return file
+        raise MissingError(
+            f"data.root = {self.root} has no file {release.name}.",
+            f"Download {release.url} to {self._mirror() / release.name}.",
+        )
 
     def _load_any(self, folder: Path, repo: str, config: str | None) -> DatasetDict:
         """A repository that lists no files by itself: leave its layout to the ``datasets`` library."""
@@ -147,10 +182,16 @@ class Source:
         if self.kind == "sample":
             for folder in sorted(tasks_dir().glob(f"*/sample/{repo}")):
                 return folder
+            raise _no_samples(repo)
+        folder = self._mirror() / repo
+        if not folder.is_dir():
             raise MissingError(
-                f"data = sample, but the project has no sample docs of {repo}.",
-                "Use data=hub, or data=mirror data.root=FOLDER with a copy of the data set.",
+                f"data.root = {self.root} has no data set {repo}.",
+                f"Download it: hf download {repo} --repo-type dataset --local-dir {folder}",
             )
+        return folder
+
+    def _mirror(self) -> Path:
         if self.root is None:
             raise UserError(
                 "data = mirror, but data.root is not set.",
@@ -161,13 +202,14 @@ class Source:
                 f"data.root = {self.root}, which is not a folder.",
                 "Set data.root (or HARNESS_DATA_ROOT) to a folder that holds <org>/<name> data set repositories.",
             )
-        folder = self.root / repo
-        if not folder.is_dir():
-            raise MissingError(
-                f"data.root = {self.root} has no data set {repo}.",
-                f"Download it: hf download {repo} --repo-type dataset --local-dir {folder}",
-            )
-        return folder
+        return self.root
+
+
+def _no_samples(name: str) -> MissingError:
+    return MissingError(
+        f"data = sample, but the project has no sample docs of {name}.",
+        "Use data=hub, or data=mirror data.root=FOLDER with a copy of the data set.",
+    )
 
 
 def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, list[Path]], bool]:

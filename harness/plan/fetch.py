@@ -11,6 +11,7 @@ from harness.errors import MissingError
 from harness.plan import library
 from harness.plan.benchmark import Benchmark
 from harness.plan.data import Source
+from harness.plan.release import Release
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class _Copying(Source):
         found, copy = super().folder(repo, config, revision, patterns), self.target / repo
         for file in sorted(path for path in found.rglob("*") if path.is_file()):
             _copy(file, copy / file.relative_to(found))
+        return copy
+
+    def file(self, release: Release) -> Path:
+        found = super().file(release)
+        copy = (self.target / release.name).with_name(Path(release.name).name if found.suffix == ".gz" else found.name)
+        _copy(found, copy)
         return copy
 
 

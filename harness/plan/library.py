@@ -163,7 +163,7 @@ def build(config: dict[str, Any], source: Source, options: Mapping[str, Any] | N
     from lm_eval.api.task import ConfigurableTask
 
     config = {key: value for key, value in config.items() if key not in ("tag", "group", "task_list")}
-    config = bind(config, {**(options or {}), "load": source.load})
+    config = bind(config, {**(options or {}), "load": source.load, "rows": source.rows})
     name = config["task"]
     base = config.get("class", ConfigurableTask)
 

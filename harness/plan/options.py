@@ -1,7 +1,8 @@
 """Protocol choices for the functions that a task names.
 
 A function behind ``!function`` may take keyword-only arguments with defaults. lm-eval never passes them, so there the
-defaults hold; here each takes the benchmark's option of its name, or ``load``, the run's own data source.
+defaults hold; here each takes the benchmark's option of its name, or ``load`` and ``rows``: data sets and released
+files of the run's own data source.
 """
 
 from __future__ import annotations

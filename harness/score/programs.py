@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from harness.score.execution import evalplus
 from harness.score.execution.run import execute
 from harness.score.execution.spec import Program, SandboxName
 from harness.score.extract import Extracted
@@ -53,3 +54,31 @@ def run_all(
     settings = current()
     verdicts = iter(execute(programs, sandbox=settings.sandbox, workers=settings.workers, cache=settings.cache))
     return [[Extracted(next(verdicts).status, "executed") for _ in texts] for texts in resps]
+
+
+def run_evalplus(
+    resps: list[list[str]],
+    docs: list[dict[str, Any]],
+    problem: Callable[[dict[str, Any]], evalplus.Problem],
+    make: Callable[[dict[str, Any], str], str],
+    tests: Literal["base", "plus"],
+) -> list[list[Extracted]]:
+    """The status of each answer's program on the base inputs, or on base and plus inputs, in the answers' places."""
+    problems = [problem(doc) for doc in docs]
+    programs = [
+        (item.task_id, make(doc, text))
+        for item, doc, texts in zip(problems, docs, resps, strict=True)
+        for text in texts
+    ]
+    settings = current()
+    verdicts = iter(
+        evalplus.evaluate(
+            {item.task_id: item for item in problems},
+            programs,
+            tests=tests,
+            sandbox=settings.sandbox,
+            workers=settings.workers,
+            cache=settings.cache,
+        )
+    )
+    return [[Extracted(getattr(next(verdicts), tests).status, "executed") for _ in texts] for texts in resps]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harness.score.execution.evalplus import completed
 from harness.score.execution.spec import Program
 from harness.score.extract import Extracted
 from harness.score.programs import run_all
@@ -14,8 +15,8 @@ def run_base_tests(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[l
 
 def program(doc: dict[str, Any], answer: str) -> Program:
     """Stub and answer as one file, and the checks that follow it."""
-    source = doc["prompt"].strip() + "\n" + answer
-    return Program("python", source, f"{doc['test']}\ncheck({doc['entry_point']})\n")
+    tests = f"{doc['test']}\ncheck({doc['entry_point']})\n"
+    return Program("python", completed(doc["prompt"], answer), tests, doc["entry_point"])
 
 
 def verdict(doc: dict[str, Any], results: list[str]) -> dict[str, float]:

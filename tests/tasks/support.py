@@ -17,19 +17,15 @@ from harness.paths import conf_dir, tasks_dir
 from harness.plan import Plan, library, make_plan
 from harness.plan.planner import BenchmarkPlan
 
-MEMBERS: tuple[str, ...] = ()  # benchmarks that make up a published row together with others
 OWN = ("mmlu", "mmlu_pro", "gpqa", "theoremqa", "bbh", "hellaswag", "winogrande", "arc_c", "truthfulqa")
 OWN += ("gsm8k", "math", "c_eval", "cmmlu")
-# coding
-# exams in many languages
+OWN += ("humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "multipl_e")
 OWN += ("m3exam", "indommlu", "rummlu", "mmmlu")
-# understanding in many languages
 OWN += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
-MEMBERS += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
-# mathematics and translation in many languages
 OWN += ("mgsm", "flores")
-
-MEMBERS += ("m3exam", "indommlu", "rummlu", "mmmlu")
+# parts of a published row, which are no rows themselves
+MEMBERS = ("humaneval_plus", "mbpp_plus", "m3exam", "indommlu", "rummlu", "mmmlu")
+MEMBERS += ("belebele", "xcopa", "xwinograd", "xstorycloze", "paws_x")
 
 
 def utils(benchmark: str) -> ModuleType:

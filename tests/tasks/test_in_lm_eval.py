@@ -61,9 +61,16 @@ def test_every_task_runs_in_lm_eval(manager: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(datasets, "load_dataset", sample_for_all)
     monkeypatch.setattr(Source, "load", lambda _, *arguments, **named: sample_for_all(*arguments, **named))
+    monkeypatch.setattr("harness.plan.data.fetch_release", Source("sample").file)
     names = own_names()
     done = simple_evaluate(
-        model="dummy", tasks=sorted(names), task_manager=manager, limit=1, bootstrap_iters=0, verbosity="ERROR"
+        model="dummy",
+        tasks=sorted(names),
+        task_manager=manager,
+        limit=1,
+        bootstrap_iters=0,
+        verbosity="ERROR",
+        confirm_run_unsafe_code=True,
     )
     assert done is not None
     ran = set(done["samples"])

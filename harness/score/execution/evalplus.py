@@ -134,6 +134,12 @@ def problem(row: Mapping[str, Any], *, sets: bool = True) -> Problem:
     )
 
 
+def completed(prompt: str, answer: str) -> str:
+    """The program of a base model, as EvalPlus asks and assembles it: the stripped prompt, a newline, the answer with
+    spaces for its tabs."""
+    return prompt.strip() + "\n" + answer.replace("\t", " " * 4)
+
+
 def _field(row: Mapping[str, Any], name: str) -> Any:
     value = row[name]
     return json.loads(value) if isinstance(value, str) else value

@@ -20,7 +20,14 @@ _CS: Final = (
     "System.Numerics System.Diagnostics System.Collections.Generic System.Linq System.Text "
     "System.Security.Cryptography System.Collections.Generic"
 )
+_IMPORTS: Final = (
+    "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib\n"
+    "import string\n"
+    "try:\n    import numpy\n    import numpy as np\nexcept ImportError:\n    pass\n"
+    "from typing import *\nfrom collections import *\n"
+)
 _BASE_HEADERS: Final = {
+    "python": _IMPORTS,
     "cpp": "".join(f"#include<{name}>\n" for name in _CPP.split()) + "\n",
     "cs": "".join(f"using {name};\n" for name in _CS.split()) + "\n",
 }
@@ -33,16 +40,18 @@ def cut(output: str, stops: Sequence[str]) -> str:
     return output[: min(ends)] if ends else output
 
 
-def base_program(language: str, prompt: str, output: str, tests: str, stops: Sequence[str]) -> Program:
+def base_program(
+    language: str, prompt: str, output: str, tests: str, stops: Sequence[str], entry_point: str = ""
+) -> Program:
     """The program of a base model: header, prompt, the continuation up to its first stop string; then the
     tests.
 
-    Raises UserError for a language that cannot be run.
+    Python takes the name of the function under test. Raises UserError for a language that cannot be run.
     """
     _known(language)
     extra = _TYPESCRIPT_STOPS if language == "ts" else ()
     body = cut(output, [*stops, *extra])
-    return Program(language, f"{_BASE_HEADERS.get(language, '')}{prompt}\n{body}\n", tests)
+    return Program(language, f"{_BASE_HEADERS.get(language, '')}{prompt}\n{body}\n", tests, entry_point)
 
 
 def _known(language: str) -> None:
@@ -51,12 +60,6 @@ def _known(language: str) -> None:
 
 
 _FENCE: Final = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
-_IMPORTS: Final = (
-    "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib\n"
-    "import string\n"
-    "try:\n    import numpy\n    import numpy as np\nexcept ImportError:\n    pass\n"
-    "from typing import *\nfrom collections import *\n"
-)
 _JAVA: Final = (
     "".join(
         f"import {name}.*;\n"
