@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from harness.backends.base import Capabilities, Response, model_kind
+from harness.backends.torch import (
+    answers,
+    generation,
+    loading,
+    memory,
+    plain,
+    plain_generation,
+    scoring,
+    support,
+)
 from harness.backends.torch import checkpoint as files
-from harness.backends.torch import generation, loading, plain, scoring, support
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.plan.request import Generate, Request, Score
@@ -36,7 +45,9 @@ class TorchOptions:
     batch_tokens: int = 512
     """The most tokens in one forward pass of prompts."""
     slots: int = 32
-    """The most sequences that are generated at once."""
+    """The most texts that grow at once."""
+    kv_memory: float | None = None
+    """The most GB of keys and values that are kept while texts grow; None takes half of what is free."""
     model_kind: str | None = None
     """``base`` or ``instruct``; None tells by the model's name."""
     max_length: int | None = None
@@ -150,21 +161,7 @@ class TorchBackend:
         scores = [r for r in requests if isinstance(r, Score)]
         texts = [r for r in requests if isinstance(r, Generate)]
         yield from self._score(scores, [encoded[r.hash] for r in scores])
-        answers = (
-            generation.generate(
-                self._model,
-                self._tokenizer,
-                texts,
-                [encoded[r.hash] for r in texts],
-                max_length=self.max_length,
-                batch_tokens=self.options.batch_tokens,
-                slots=self.options.slots,
-            )
-            if texts
-            else ()
-        )
-        for batch in answers:
-            yield [(texts[index], answer) for index, answer in batch]
+        yield from self._generate(texts, [encoded[r.hash] for r in texts])
 
     def _score(self, requests: list[Score], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
         if not requests:
@@ -184,6 +181,30 @@ class TorchBackend:
                 self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, pad=pad, spent=spent
             )
         for batch in answers:
+            yield [(requests[index], answer) for index, answer in batch]
+
+    def _generate(self, requests: list[Generate], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
+        if not requests:
+            return
+        options, spent, way = self.options, self.spent, self.way
+        todo = answers.make_answers(self._model, self._tokenizer, requests, encoded, self.max_length)
+        spent.prompt_tokens += sum(len(answer.context) for answer in todo)
+        if way.name is not None:
+            done = generation.generate(
+                self._model,
+                todo,
+                batch_tokens=options.batch_tokens,
+                slots=options.slots,
+                kv_tokens=memory.kv_tokens(self._model, options.kv_memory),
+                way=way.name,
+                spent=spent,
+            )
+        else:
+            log.warning("texts are generated in plain padded batches: %s", way.reason)
+            done = plain_generation.generate(
+                self._model, todo, batch_tokens=options.batch_tokens, slots=options.slots, spent=spent
+            )
+        for batch in done:
             yield [(requests[index], answer) for index, answer in batch]
 
     def _warn_of_cuts(self, encoded: list[Encoded], limit: int) -> None:

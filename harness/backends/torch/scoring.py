@@ -31,6 +31,10 @@ class Spent:
     """Prompt tokens that went through the model."""
     passes: int = 0
     """Forward passes over prompts."""
+    new_tokens: int = 0
+    """Tokens generated."""
+    turns: int = 0
+    """Forward passes that gave texts their next tokens."""
     seconds: float = 0.0
     """Wall time, loading of the model left out."""
     model_seconds: float = 0.0
@@ -76,12 +80,17 @@ def score(
             yield done
 
 
-def forward(model: Any, pack: Pack, path: attention.Path, way: str) -> tuple[torch.Tensor, attention.Step]:
-    """Hidden states (tokens, size) of a pack after the last norm, and the step that must be committed."""
+def forward(
+    model: Any, pack: Pack, path: attention.Path, way: str, whole: bool = False
+) -> tuple[torch.Tensor, attention.Step]:
+    """Hidden states (tokens, size) of a pack after the last norm, and the step that must be committed.
+
+    With ``whole`` the step can give the keys and values of all tokens of the pack.
+    """
     import torch
 
     device = model.get_input_embeddings().weight.device
-    step = attention.Step(pack, path, way)
+    step = attention.Step(pack, path, way, whole)
     with attention.exchanged(model):
         out = model.base_model(
             input_ids=torch.from_numpy(pack.tokens)[None].to(device),
