@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,13 @@ def cut(text: str, stop: Sequence[str]) -> str:
 class Texts:
     """Reads texts off token ids, for all answers of one model."""
 
-    def __init__(self, tokenizer: Tokenizer, ends: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], special: Mapping[int, str], ends: frozenset[int]
+    ) -> None:
+        self.decode = decode
+        """The text of ids, special tokens left out."""
+        self._special = special
         self._ends = ends
-        self._special = {id_: str(t) for id_, t in tokenizer.inner.added_tokens_decoder.items() if t.special}
         self._alone: dict[int, str] = {}
 
     def ends(self, stop: Sequence[str]) -> frozenset[int]:
@@ -37,10 +40,6 @@ class Texts:
     def is_special(self, token: int) -> bool:
         """Whether decoding leaves the token out."""
         return token in self._special
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
-        return self._tokenizer.decode(ids)
 
     def can_complete(self, token: int, last: frozenset[str]) -> bool:
         """Whether the token may bring one of these characters, by itself or as the rest of one."""
@@ -121,7 +120,8 @@ def make_answers(
     model: Any, tokenizer: Tokenizer, requests: Sequence[Generate], encoded: Sequence[Encoded], max_length: int
 ) -> list[Answer]:
     """An answer to begin for each request; what the model has no room for is cut from the left of its context."""
-    texts = Texts(tokenizer, end_tokens(model, tokenizer))
+    special = {id_: str(token) for id_, token in tokenizer.inner.added_tokens_decoder.items() if token.special}
+    texts = Texts(tokenizer.decode, special, end_tokens(model, tokenizer))
     return [
         Answer(index, request, ids.context[-max(1, max_length - request.max_tokens) :], texts)
         for index, (request, ids) in enumerate(zip(requests, encoded, strict=True))

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -155,13 +156,30 @@ class TorchBackend:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         return self.options.max_length or own or 2048
 
+    def took(self) -> dict[str, Any]:
+        """Tokens computed and saved, time, and why not the best way if it was not taken."""
+        spent = self.spent.report()
+        return {**spent, "plain_batches": self.way.reason} if spent and self.way.name is None else dict(spent)
+
     def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
         """Score requests first, then generations; each batch is yielded when it is done."""
         encoded = dict(zip((r.hash for r in requests), self._tokenizer.encode(requests), strict=True))
         scores = [r for r in requests if isinstance(r, Score)]
         texts = [r for r in requests if isinstance(r, Generate)]
-        yield from self._score(scores, [encoded[r.hash] for r in scores])
-        yield from self._generate(texts, [encoded[r.hash] for r in texts])
+        if self.way.name is None:
+            log.warning("prompts are computed in plain padded batches: %s", self.way.reason)
+        yield from self._timed(self._score(scores, [encoded[r.hash] for r in scores]))
+        yield from self._timed(self._generate(texts, [encoded[r.hash] for r in texts]))
+
+    def _timed(self, batches: Iterator[list[tuple[Request, Response]]]) -> Iterator[list[tuple[Request, Response]]]:
+        """The same batches; the time until each is there is counted, not what the caller does with it."""
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.spent.seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
     def _score(self, requests: list[Score], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
         if not requests:
@@ -175,7 +193,6 @@ class TorchBackend:
                 self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, way=way.name, spent=spent
             )
         else:
-            log.warning("prompts are computed in plain padded batches: %s", way.reason)
             pad = self._tokenizer.prefix_token
             answers = plain.score(
                 self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, pad=pad, spent=spent
@@ -200,7 +217,6 @@ class TorchBackend:
                 spent=spent,
             )
         else:
-            log.warning("texts are generated in plain padded batches: %s", way.reason)
             done = plain_generation.generate(
                 self._model, todo, batch_tokens=options.batch_tokens, slots=options.slots, spent=spent
             )

@@ -17,7 +17,7 @@ from harness.backends.torch.memory import out_of_memory
 from harness.backends.torch.pages import PAGE, Storage, Table, pages_of
 from harness.backends.torch.prefill import Prefill
 from harness.backends.torch.scoring import Spent
-from harness.backends.torch.sharing import Prompt, Shared, share
+from harness.backends.torch.sharing import WORTH, Prompt, Shared, share
 from harness.backends.torch.turn import Text, Turn, parts
 from harness.errors import BackendError, UserError
 
@@ -39,6 +39,7 @@ def generate(
     way: str,
     spent: Spent,
     choose: Choose = sampling.choose,
+    worth: int = WORTH,
 ) -> Iterator[list[tuple[int, Generated]]]:
     """Answers by request index, as soon as each is finished.
 
@@ -51,16 +52,21 @@ def generate(
         way: how prompts are computed, one of ``attention.WAYS``.
         spent: counts what it takes.
         choose: takes the next token of each answer from its logits.
+        worth: how much sharing makes a segment, see ``sharing.py``.
 
     Raises:
         UserError: a single text needs more than ``kv_tokens``.
         BackendError: not even one token fits into the memory.
     """
-    shared = share([answer.context for answer in answers], slots)
+    import torch
+
+    shared = share([answer.context for answer in answers], slots, worth)
     prefill = Prefill(model, shared, batch_tokens, way, spent)
     flow = Flow(model, shared, answers, prefill, slots, kv_tokens, spent, choose)
     while not flow.done:
-        if finished := flow.advance():
+        with torch.inference_mode():
+            finished = flow.advance()
+        if finished:
             yield [(answer.index, answer.answer()) for answer in finished]
 
 
@@ -209,12 +215,9 @@ class Flow:
         Raises:
             BackendError: not even one text fits into the memory.
         """
-        import torch
-
         began = time.perf_counter()
         try:
-            with torch.inference_mode():
-                chosen = self._choose([text.answer for text in texts], self._forward(texts))
+            chosen = self._choose([text.answer for text in texts], self._forward(texts))
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise

@@ -79,16 +79,13 @@ class Prefill:
         Raises:
             BackendError: not even one token fits into the memory.
         """
-        import torch
-
         while True:
             pack = make_pack(self._shared.stream, self._start, self._stop)
             began = time.perf_counter()
             try:
-                with torch.inference_mode():
-                    hidden, step = scoring.forward(self._model, pack, self._path, self._way, whole=True)
-                    computed = self._keep(hidden, step, pack.start, pack.stop)
-                    step.commit()
+                hidden, step = scoring.forward(self._model, pack, self._path, self._way, whole=True)
+                computed = self._keep(hidden, step, pack.start, pack.stop)
+                step.commit()
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise

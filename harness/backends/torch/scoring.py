@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
@@ -39,6 +39,18 @@ class Spent:
     """Wall time, loading of the model left out."""
     model_seconds: float = 0.0
     """The part of it in the model itself, vocabulary projection included."""
+
+    def report(self) -> dict[str, float]:
+        """For the receipt; empty if nothing was computed."""
+        if not self.passes:
+            return {}
+        tokens = self.computed_tokens + self.new_tokens
+        return {
+            **asdict(self),
+            "saved_tokens": self.prompt_tokens - self.computed_tokens,
+            "tokens_per_second": tokens / self.seconds if self.seconds else 0.0,
+            "model_share": self.model_seconds / self.seconds if self.seconds else 0.0,
+        }
 
 
 def score(
