@@ -113,7 +113,7 @@ def evaluate(config: Config) -> Path:
     with Store(config.run_dir / "store.sqlite") as store:
         collected = collect(prepared.plan.unique(), prepared.backend, store)
     write_responses(folder, prepared.plan, collected.responses)
-    receipt |= {"totals": asdict(collected.totals)}
+    receipt |= {"totals": asdict(collected.totals), "took": prepared.backend.took()}
     write_scores(folder, prepared, collected.responses, receipt)
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     _write_json(folder / "receipt.json", receipt)

@@ -48,6 +48,9 @@ class RuleBackend:
     def tokenizer(self) -> None:
         return None
 
+    def took(self) -> dict[str, object]:
+        return {}
+
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         return 0.001
 

@@ -100,6 +100,9 @@ class Backend(Protocol):
             BackendError: the backend failed for good.
         """
 
+    def took(self) -> dict[str, Any]:
+        """For the receipt: what answering took so far beside time and price; empty where nothing is known."""
+
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         """US dollars for this many tokens; 0 where nothing is billed."""
 

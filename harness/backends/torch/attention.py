@@ -19,10 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.backends.torch.packing import Block, Pack, Reach, blocks
 
 if TYPE_CHECKING:
     import torch
+
+    from harness.backends.torch.turn import Turn
 
 NAME = "harness_tree"
 WAYS = ("tiles", "flex", "mask")
@@ -50,7 +54,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    step: Step | None = None,
+    step: Step | Turn | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """An attention function of transformers; query (1, heads, tokens, size), the result (1, tokens, heads, size)."""
@@ -82,13 +86,24 @@ class Path:
         self.values[layer][:, :, at:stop] = values
 
 
+@dataclass
+class Kept:
+    """Keys and values of a stretch of tokens."""
+
+    keys: dict[int, torch.Tensor] = field(default_factory=dict)
+    """By layer: (key heads, tokens, size), on the layer's device."""
+    values: dict[int, torch.Tensor] = field(default_factory=dict)
+    """By layer, as the keys."""
+
+
 class Step:
     """One pack on its way through the model."""
 
-    def __init__(self, pack: Pack, path: Path, way: str) -> None:
+    def __init__(self, pack: Pack, path: Path, way: str, whole: bool = False) -> None:
         self.pack = pack
         self.path = path
         self.way = way
+        self._whole: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = {} if whole else None
         self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._longest = int(pack.positions.max()) + 1
         self._blocks: list[Block] = list(blocks(pack)) if way == "tiles" else []
@@ -100,6 +115,22 @@ class Step:
         for layer, (keys, values) in self._kept.items():
             self.path.write(layer, self.pack.keep_path, keys, values)
 
+    def lineage(self, index: int, start: int) -> Kept:
+        """Keys and values of a token of the pack and its ancestors, from depth ``start`` on. Not after ``commit``."""
+        import torch
+
+        assert self._whole is not None
+        shared = int(self.pack.shared[index])
+        inside = np.flatnonzero(self.pack.over[: index + 1] > index)[max(0, start - shared) :]
+        kept = Kept()
+        for layer, pair in self._whole.items():
+            rows = torch.from_numpy(inside).to(pair[0].device)
+            before = self.path.keys.get(layer), self.path.values.get(layer)
+            for target, old, new in zip((kept.keys, kept.values), before, pair, strict=True):
+                part = new[0].index_select(1, rows)
+                target[layer] = torch.cat([old[0, :, start:shared], part], 1) if old is not None else part
+        return kept
+
     def attend(
         self,
         layer: int,
@@ -110,6 +141,8 @@ class Step:
         window: int | None,
     ) -> torch.Tensor:
         """What each token of the pack gathers in this layer: (1, heads, tokens, size)."""
+        if self._whole is not None:
+            self._whole[layer] = key, value
         keep = self._indices("keep", self.pack.keep, key.device)
         self._kept[layer] = key.index_select(2, keep), value.index_select(2, keep)
         if window is not None and self._longest <= window:
@@ -222,7 +255,7 @@ class Joined:
         """The queries of ``part`` over keys of the same length, masked (added to the scores) or causal."""
         repeat = self._query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
-        out, lse = _flash(self._query[:, :, part], key, value, self._scaling, mask, causal=mask is None)
+        out, lse = flash(self._query[:, :, part], key, value, self._scaling, mask, causal=mask is None)
         self.out[:, :, part], self._lse[:, :, part] = out, lse
 
     def more(self, reaches: tuple[Reach, ...], key: torch.Tensor, value: torch.Tensor) -> None:
@@ -233,14 +266,14 @@ class Joined:
             query = self._query[:, :, part]
             # the query heads that share a key head become more queries of that head: no key is copied
             folded = query.reshape(1, groups, heads // groups * query.shape[2], query.shape[3])
-            out, lse = _flash(folded, key[:, :, : reach.keys], value[:, :, : reach.keys], self._scaling)
+            out, lse = flash(folded, key[:, :, : reach.keys], value[:, :, : reach.keys], self._scaling)
             out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
             share = (lse - self._lse[:, :, part]).sigmoid()
             self.out[:, :, part].lerp_(out, share[..., None].to(out.dtype))
             self._lse[:, :, part] = lse.logaddexp(self._lse[:, :, part])
 
 
-def _flash(
+def flash(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -6,13 +6,23 @@ import functools
 import importlib.util
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from harness.backends.base import Capabilities, Response, model_kind
+from harness.backends.torch import (
+    answers,
+    generation,
+    loading,
+    memory,
+    plain,
+    plain_generation,
+    scoring,
+    support,
+)
 from harness.backends.torch import checkpoint as files
-from harness.backends.torch import generation, loading, plain, scoring, support
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.plan.request import Generate, Request, Score
@@ -36,7 +46,9 @@ class TorchOptions:
     batch_tokens: int = 512
     """The most tokens in one forward pass of prompts."""
     slots: int = 32
-    """The most sequences that are generated at once."""
+    """The most texts that grow at once."""
+    kv_memory: float | None = None
+    """The most GB of keys and values that are kept while texts grow; None takes half of what is free."""
     model_kind: str | None = None
     """``base`` or ``instruct``; None tells by the model's name."""
     max_length: int | None = None
@@ -144,27 +156,30 @@ class TorchBackend:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         return self.options.max_length or own or 2048
 
+    def took(self) -> dict[str, Any]:
+        """Tokens computed and saved, time, and why not the best way if it was not taken."""
+        spent = self.spent.report()
+        return {**spent, "plain_batches": self.way.reason} if spent and self.way.name is None else dict(spent)
+
     def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
         """Score requests first, then generations; each batch is yielded when it is done."""
         encoded = dict(zip((r.hash for r in requests), self._tokenizer.encode(requests), strict=True))
         scores = [r for r in requests if isinstance(r, Score)]
         texts = [r for r in requests if isinstance(r, Generate)]
-        yield from self._score(scores, [encoded[r.hash] for r in scores])
-        answers = (
-            generation.generate(
-                self._model,
-                self._tokenizer,
-                texts,
-                [encoded[r.hash] for r in texts],
-                max_length=self.max_length,
-                batch_tokens=self.options.batch_tokens,
-                slots=self.options.slots,
-            )
-            if texts
-            else ()
-        )
-        for batch in answers:
-            yield [(texts[index], answer) for index, answer in batch]
+        if self.way.name is None:
+            log.warning("prompts are computed in plain padded batches: %s", self.way.reason)
+        yield from self._timed(self._score(scores, [encoded[r.hash] for r in scores]))
+        yield from self._timed(self._generate(texts, [encoded[r.hash] for r in texts]))
+
+    def _timed(self, batches: Iterator[list[tuple[Request, Response]]]) -> Iterator[list[tuple[Request, Response]]]:
+        """The same batches; the time until each is there is counted, not what the caller does with it."""
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.spent.seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
     def _score(self, requests: list[Score], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
         if not requests:
@@ -178,12 +193,34 @@ class TorchBackend:
                 self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, way=way.name, spent=spent
             )
         else:
-            log.warning("prompts are computed in plain padded batches: %s", way.reason)
             pad = self._tokenizer.prefix_token
             answers = plain.score(
                 self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, pad=pad, spent=spent
             )
         for batch in answers:
+            yield [(requests[index], answer) for index, answer in batch]
+
+    def _generate(self, requests: list[Generate], encoded: list[Encoded]) -> Iterator[list[tuple[Request, Response]]]:
+        if not requests:
+            return
+        options, spent, way = self.options, self.spent, self.way
+        todo = answers.make_answers(self._model, self._tokenizer, requests, encoded, self.max_length)
+        spent.prompt_tokens += sum(len(answer.context) for answer in todo)
+        if way.name is not None:
+            done = generation.generate(
+                self._model,
+                todo,
+                batch_tokens=options.batch_tokens,
+                slots=options.slots,
+                kv_tokens=memory.kv_tokens(self._model, options.kv_memory),
+                way=way.name,
+                spent=spent,
+            )
+        else:
+            done = plain_generation.generate(
+                self._model, todo, batch_tokens=options.batch_tokens, slots=options.slots, spent=spent
+            )
+        for batch in done:
             yield [(requests[index], answer) for index, answer in batch]
 
     def _warn_of_cuts(self, encoded: list[Encoded], limit: int) -> None:

@@ -1,201 +1,257 @@
-"""Batched greedy or sampled generation with stop strings."""
+"""Continuous generation: shared prompts computed once, finished texts leave at once and waiting ones enter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import bisect
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Generated
-from harness.plan.request import Generate, Sampling
-from harness.plan.tokens import Encoded, Tokenizer
+from harness.backends.torch import attention, head, sampling
+from harness.backends.torch.answers import Answer
+from harness.backends.torch.attention import Kept
+from harness.backends.torch.memory import out_of_memory
+from harness.backends.torch.pages import PAGE, Storage, Table, pages_of
+from harness.backends.torch.prefill import Prefill
+from harness.backends.torch.scoring import Spent
+from harness.backends.torch.sharing import WORTH, Prompt, Shared, share
+from harness.backends.torch.turn import Text, Turn, parts
+from harness.errors import BackendError, UserError
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 
-def cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the earliest stop string."""
-    places = [place for s in stop if s and (place := text.find(s)) >= 0]
-    return text[: min(places)] if places else text
-
-
-@dataclass
-class Answer:
-    """One answer in the making."""
-
-    index: int
-    """Index of the request."""
-    request: Generate
-    """What was asked."""
-    context: list[int]
-    """Prompt ids, cut from the left where the model is too short."""
-    ends: frozenset[int]
-    """Token ids that end the text."""
-    new: list[int] = field(default_factory=list)
-    """Ids generated so far."""
-    finish: str | None = None
-    """Set when the answer is complete."""
-
-    def __post_init__(self) -> None:
-        # a stop string of n bytes lies within the last n tokens; some more, since decoding may eat the first ones
-        self._window = max((len(s.encode()) for s in self.request.stop), default=0) + 8
-        self._random: torch.Generator | None = None
-
-    def push(self, token: int, tokenizer: Tokenizer) -> None:
-        """Take the next token and see whether the answer ends."""
-        self.new.append(token)
-        if token in self.ends:
-            self.finish = "stop"
-            return
-        if self.request.stop:
-            tail = tokenizer.decode(self.new[-self._window :])
-            if any(s in tail for s in self.request.stop):
-                self.finish = "stop"
-                return
-        if len(self.new) >= self.request.max_tokens:
-            self.finish = "length"
-
-    def answer(self, tokenizer: Tokenizer) -> Generated:
-        """The finished answer."""
-        assert self.finish is not None
-        text = cut(tokenizer.decode(self.new), self.request.stop)
-        return Generated(text, self.finish, len(self.context), len(self.new))
-
-    def choose(self, logits: torch.Tensor) -> int:
-        """The next token from this sequence's own random stream, whatever else is in the batch."""
-        import torch
-
-        sampling = self.request.sampling
-        logits = penalise(logits, self.context + self.new, sampling.repetition_penalty)
-        if sampling.greedy:
-            return int(logits.argmax())
-        if self._random is None:
-            self._random = torch.Generator(device=logits.device).manual_seed(sampling.seed)
-        return int(torch.multinomial(probabilities(logits, sampling), 1, generator=self._random))
-
-
-def penalise(logits: torch.Tensor, seen: list[int], penalty: float) -> torch.Tensor:
-    """Logits with the tokens seen before divided (if positive) or multiplied (if negative) by the penalty."""
-    import torch
-
-    if penalty == 1.0:
-        return logits
-    ids = torch.tensor(sorted(set(seen)), device=logits.device)
-    old = logits[ids]
-    return logits.index_copy(0, ids, torch.where(old > 0, old / penalty, old * penalty))
-
-
-def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The distribution that is sampled: temperature, then top-k, top-p and min-p."""
-    import torch
-
-    logits = logits.float() / sampling.temperature
-    if sampling.top_k:
-        kth = torch.topk(logits, min(sampling.top_k, logits.numel())).values[-1]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
-    probs = torch.softmax(logits, dim=-1)
-    if sampling.top_p < 1.0:
-        ordered, order = probs.sort(descending=True, stable=True)
-        outside = ordered.cumsum(0) - ordered >= sampling.top_p
-        probs = probs.index_fill(0, order[outside], 0.0)
-    if sampling.min_p > 0.0:
-        probs = probs.masked_fill(probs < sampling.min_p * probs.max(), 0.0)
-    return probs / probs.sum()
+Choose = Callable[[Sequence[Answer], "torch.Tensor"], list[int]]
 
 
 def generate(
     model: Any,
-    tokenizer: Tokenizer,
-    requests: Sequence[Generate],
-    encoded: Sequence[Encoded],
+    answers: Sequence[Answer],
     *,
-    max_length: int,
     batch_tokens: int,
     slots: int,
+    kv_tokens: int,
+    way: str,
+    spent: Spent,
+    choose: Choose = sampling.choose,
+    worth: int = WORTH,
 ) -> Iterator[list[tuple[int, Generated]]]:
-    """Answers by request index, each batch's as they finish.
+    """Answers by request index, as soon as each is finished.
 
-    A finished sequence leaves its batch as soon as half of the batch is done, so that its slot costs nothing more.
+    Args:
+        model: a transformers model.
+        answers: what is asked, nothing generated yet.
+        batch_tokens: the most prompt tokens in one forward pass.
+        slots: the most texts that grow at once.
+        kv_tokens: the most tokens whose keys and values are kept at once.
+        way: how prompts are computed, one of ``attention.WAYS``.
+        spent: counts what it takes.
+        choose: takes the next token of each answer from its logits.
+        worth: how much sharing makes a segment, see ``sharing.py``.
+
+    Raises:
+        UserError: a single text needs more than ``kv_tokens``.
+        BackendError: not even one token fits into the memory.
     """
-    ends = end_tokens(model, tokenizer)
-    todo = []
-    for index, (request, ids) in enumerate(zip(requests, encoded, strict=True)):
-        room = max(1, max_length - request.max_tokens)
-        own = frozenset(ends | special_stops(tokenizer, request.stop))
-        todo.append(Answer(index, request, ids.context[-room:], own))
-    todo.sort(key=lambda s: (-len(s.context), s.index))
-    while todo:
-        n = 1
-        while n < min(slots, len(todo)) and (n + 1) * len(todo[0].context) <= batch_tokens:
-            n += 1
-        batch, todo = todo[:n], todo[n:]
-        yield from _run(model, tokenizer, batch)
-
-
-def _run(model: Any, tokenizer: Tokenizer, batch: list[Answer]) -> Iterator[list[tuple[int, Generated]]]:
     import torch
-    from transformers import DynamicCache
 
-    device = model.get_input_embeddings().weight.device
-    width = max(len(s.context) for s in batch)
-    ids = torch.zeros((len(batch), width), dtype=torch.long)
-    mask = torch.zeros((len(batch), width), dtype=torch.long)
-    for i, sequence in enumerate(batch):
-        ids[i, width - len(sequence.context) :] = torch.tensor(sequence.context)
-        mask[i, width - len(sequence.context) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    live = list(batch)
-    with torch.inference_mode():
-        while live:
-            logits = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            chosen = _choose(live, logits)
-            done: list[tuple[int, Generated]] = []
-            for sequence, token in zip(live, chosen, strict=True):
-                if sequence.finish is None:
-                    sequence.push(token, tokenizer)
-                    if sequence.finish is not None:
-                        done.append((sequence.index, sequence.answer(tokenizer)))
-            if done:
-                yield done
-            keep = [i for i, sequence in enumerate(live) if sequence.finish is None]
-            if not keep:
+    shared = share([answer.context for answer in answers], slots, worth)
+    prefill = Prefill(model, shared, batch_tokens, way, spent)
+    flow = Flow(model, shared, answers, prefill, slots, kv_tokens, spent, choose)
+    while not flow.done:
+        with torch.inference_mode():
+            finished = flow.advance()
+        if finished:
+            yield [(answer.index, answer.answer()) for answer in finished]
+
+
+class Flow:
+    """Texts on their way: prompts not yet computed, computed ones that wait for a slot, and those that grow."""
+
+    def __init__(
+        self,
+        model: Any,
+        shared: Shared,
+        answers: Sequence[Answer],
+        prefill: Prefill,
+        slots: int,
+        kv_tokens: int,
+        spent: Spent,
+        choose: Choose,
+    ) -> None:
+        self._model = model
+        self._shared = shared
+        self._answers = answers
+        self._prefill = prefill
+        self._slots = slots
+        self._width = slots
+        self._limit = kv_tokens
+        self._spent = spent
+        self._choose = choose
+        self._texts: list[Text] = []
+        self._waiting: deque[tuple[Prompt, Kept, deque[Answer]]] = deque()
+        self._storage = Storage()
+        self._table = Table()
+        self._kept: dict[int, Kept] = {}
+        # how many answers still need each segment
+        self._needed = [0] * len(shared.segments)
+        for prompt in shared.prompts:
+            for number in prompt.segments:
+                self._needed[number] += len(prompt.requests)
+        self._worst = max(
+            pages_of(len(prompt) + max(answers[i].request.max_tokens for i in prompt.requests)) * PAGE
+            for prompt in shared.prompts
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether all answers are finished."""
+        return self._prefill.done and not self._waiting and not self._texts
+
+    def advance(self) -> list[Answer]:
+        """One forward pass: of prompts while slots are free, else of the newest tokens. Returns who finished.
+
+        Raises:
+            UserError: a single text needs more memory than there may be.
+        """
+        self._enter()
+        if len(self._texts) < self._slots and not self._waiting and not self._prefill.done:
+            # room is left for the longest text, so that whatever is computed can grow
+            needed = self._taken() + self._prefill.coming + self._worst
+            if needed <= self._limit:
+                self._shrink(needed - self._worst - self._growing * PAGE)
+                return self._prompts()
+            if not self._texts:
+                raise UserError(
+                    f"backend.kv_memory holds the keys and values of {self._limit:,} tokens, "
+                    f"but up to {needed:,} are needed at once.",
+                    f"Raise backend.kv_memory to {needed / self._limit:.1f} times, or lower generation.max_tokens.",
+                )
+        return self._tokens()
+
+    def _taken(self) -> int:
+        """Tokens of memory that are promised: segments, prompts that wait, and what each text may grow to."""
+        segments = sum(len(self._shared.segments[number]) for number in self._kept)
+        waiting = sum(len(prompt) for prompt, _, _ in self._waiting)
+        return self._prefill.longest + segments + waiting + self._growing * PAGE
+
+    @property
+    def _growing(self) -> int:
+        """Pages that the texts may come to need."""
+        return sum(text.most for text in self._texts)
+
+    def _shrink(self, others: int) -> None:
+        """Give pages back that were needed before, where other things need their room now."""
+        if self._storage.capacity * PAGE + others > self._limit:
+            self._close_up()
+            self._storage.resize(self._table.top)
+
+    def _enter(self) -> None:
+        """Waiting texts take free slots, while each can grow to its limit."""
+        while self._waiting and len(self._texts) < self._slots:
+            prompt, kept, answers = self._waiting[0]
+            text = Text(answers[0], prompt)
+            if self._texts and self._taken() + text.most * PAGE > self._limit:
                 return
-            if 2 * len(keep) <= len(live):
-                index = torch.tensor(keep, device=device)
-                cache.batch_select_indices(index)
-                mask, positions = mask[index], positions[index]
-                live, chosen = [live[i] for i in keep], [chosen[i] for i in keep]
-            ids = torch.tensor(chosen, device=device)[:, None]
-            positions = positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones((len(live), 1))], dim=1)
+            answers.popleft()
+            if not answers:
+                self._waiting.popleft()
+            # in the order of the prompts, so that those below a segment are neighbours
+            bisect.insort(self._texts, text, key=lambda t: t.prompt.place)
+            text.pages += [self._table.take() for _ in range(pages_of(len(prompt)))]
+            self._storage.fit(self._table.top, self._growing)
+            if text.pages:
+                for layer, keys in kept.keys.items():
+                    self._storage.write(layer, text.pages, keys, kept.values[layer])
 
+    def _prompts(self) -> list[Answer]:
+        """Compute the next prompts; their texts, of one token now, wait for slots."""
+        computed = self._prefill.advance()
+        self._kept |= computed.segments
+        finished = []
+        for row, (prompt, kept) in enumerate(computed.prompts):
+            assert computed.logits is not None
+            answers = [self._answers[i] for i in prompt.requests]
+            for answer, token in zip(answers, self._choose(answers, computed.logits[row : row + 1]), strict=True):
+                answer.push(token)
+                if answer.finish is not None:
+                    self._leave(prompt)
+                    finished.append(answer)
+            if left := deque(answer for answer in answers if answer.finish is None):
+                self._waiting.append((prompt, kept, left))
+        self._spent.new_tokens += sum(len(prompt.requests) for prompt, _ in computed.prompts)
+        return finished
 
-def _choose(live: list[Answer], logits: torch.Tensor) -> list[int]:
-    if all(s.request.sampling.greedy and s.request.sampling.repetition_penalty == 1.0 for s in live):
-        return [int(token) for token in logits.argmax(dim=-1).tolist()]
-    return [0 if s.finish is not None else s.choose(row) for s, row in zip(live, logits, strict=True)]
+    def _tokens(self) -> list[Answer]:
+        """The next token of every text."""
+        for text in self._texts:
+            if text.own > len(text.pages) * PAGE:
+                text.pages.append(self._table.take())
+        self._storage.fit(self._table.top, self._growing)
+        for start in range(0, len(self._texts), self._width):
+            part = self._texts[start : start + self._width]
+            chosen = self._turn(part)
+            for text, token in zip(part, chosen, strict=True):
+                text.answer.push(token)
+        self._spent.new_tokens += len(self._texts)
+        ended = [text for text in self._texts if text.answer.finish is not None]
+        for text in ended:
+            self._table.give(text.pages)
+            self._leave(text.prompt)
+        if ended:
+            self._texts = [text for text in self._texts if text.answer.finish is None]
+            if self._table.loose:
+                self._close_up()
+        return [text.answer for text in ended]
 
+    def _turn(self, texts: Sequence[Text]) -> list[int]:
+        """One forward pass of the texts' newest tokens; in halves, from then on, if memory runs out.
 
-def end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
-    """Ids that end a text: the model's own and the tokenizer's."""
-    own = model.generation_config.eos_token_id
-    ids = set(own if isinstance(own, list) else [] if own is None else [own])
-    if tokenizer.inner.eos_token_id is not None:
-        ids.add(tokenizer.inner.eos_token_id)
-    return frozenset(ids)
+        Raises:
+            BackendError: not even one text fits into the memory.
+        """
+        began = time.perf_counter()
+        try:
+            chosen = self._choose([text.answer for text in texts], self._forward(texts))
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(texts) == 1:
+                raise BackendError("a forward pass of a single text does not fit into the memory") from error
+            half = len(texts) // 2
+            self._width = min(self._width, half)
+            log.warning("out of memory: going on with %d texts a pass", self._width)
+            return self._turn(texts[:half]) + self._turn(texts[half:])
+        self._spent.model_seconds += time.perf_counter() - began
+        self._spent.turns += 1
+        return chosen
 
+    def _forward(self, texts: Sequence[Text]) -> torch.Tensor:
+        """Logits after the newest token of each text (texts, vocabulary)."""
+        import torch
 
-def special_stops(tokenizer: Tokenizer, stop: Sequence[str]) -> set[int]:
-    """Stops that are special tokens: decoding leaves them out of the text, so they are watched for as ids."""
-    special = {str(token): id_ for id_, token in tokenizer.inner.added_tokens_decoder.items() if token.special}
-    return {special[s] for s in stop if s in special}
+        turn = Turn(texts, parts(texts, self._shared.segments, self._kept), self._storage, self._table.top)
+        device = self._model.get_input_embeddings().weight.device
+        with attention.exchanged(self._model):
+            out = self._model.base_model(
+                input_ids=torch.tensor([[text.answer.new[-1] for text in texts]], device=device),
+                position_ids=torch.tensor([[text.position for text in texts]], device=device),
+                use_cache=False,
+                step=turn,
+            )
+        return head.logits(self._model, out.last_hidden_state[0])
+
+    def _close_up(self) -> None:
+        self._storage.move(self._table.close_up([text.pages for text in self._texts]))
+
+    def _leave(self, prompt: Prompt) -> None:
+        """An answer to the prompt is finished: segments that nobody needs any more are dropped."""
+        for number in prompt.segments:
+            self._needed[number] -= 1
+            if not self._needed[number]:
+                self._kept.pop(number, None)

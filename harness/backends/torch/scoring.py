@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
@@ -31,10 +31,26 @@ class Spent:
     """Prompt tokens that went through the model."""
     passes: int = 0
     """Forward passes over prompts."""
+    new_tokens: int = 0
+    """Tokens generated."""
+    turns: int = 0
+    """Forward passes that gave texts their next tokens."""
     seconds: float = 0.0
     """Wall time, loading of the model left out."""
     model_seconds: float = 0.0
     """The part of it in the model itself, vocabulary projection included."""
+
+    def report(self) -> dict[str, float]:
+        """For the receipt; empty if nothing was computed."""
+        if not self.passes:
+            return {}
+        tokens = self.computed_tokens + self.new_tokens
+        return {
+            **asdict(self),
+            "saved_tokens": self.prompt_tokens - self.computed_tokens,
+            "tokens_per_second": tokens / self.seconds if self.seconds else 0.0,
+            "model_share": self.model_seconds / self.seconds if self.seconds else 0.0,
+        }
 
 
 def score(
@@ -76,12 +92,17 @@ def score(
             yield done
 
 
-def forward(model: Any, pack: Pack, path: attention.Path, way: str) -> tuple[torch.Tensor, attention.Step]:
-    """Hidden states (tokens, size) of a pack after the last norm, and the step that must be committed."""
+def forward(
+    model: Any, pack: Pack, path: attention.Path, way: str, whole: bool = False
+) -> tuple[torch.Tensor, attention.Step]:
+    """Hidden states (tokens, size) of a pack after the last norm, and the step that must be committed.
+
+    With ``whole`` the step can give the keys and values of all tokens of the pack.
+    """
     import torch
 
     device = model.get_input_embeddings().weight.device
-    step = attention.Step(pack, path, way)
+    step = attention.Step(pack, path, way, whole)
     with attention.exchanged(model):
         out = model.base_model(
             input_ids=torch.from_numpy(pack.tokens)[None].to(device),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
-from harness.backends.torch import plain, scoring
+from harness.backends.torch import generation, plain, scoring
+from harness.backends.torch.answers import Answer, Texts
+from harness.plan.request import Generate
 from harness.plan.tokens import Encoded
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +105,47 @@ def _problem(model: Any, way: str, expected: list[Scored]) -> str | None:
     try:
         # packs shorter than the shared stem, so that the path is used
         answers = scoring.score(model, sample, limit=64, batch_tokens=7, way=way, spent=scoring.Spent())
-        got = [answer for _, answer in sorted(pair for batch in answers for pair in batch)]
+        scored = [answer for _, answer in sorted(pair for batch in answers for pair in batch)]
+        said = _said(model, way, sample)
     except (RuntimeError, TypeError, ValueError, NotImplementedError, torch._dynamo.exc.TorchDynamoException) as error:
         log.debug("packed attention by %s failed", way, exc_info=True)
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    pairs = zip(expected, got, strict=True)
-    worst = max(abs(a - b) for e, g in pairs for a, b in zip(e.logprobs, g.logprobs, strict=True))
     dtype = str(model.dtype).removeprefix("torch.")
-    if not worst <= TOLERANCE.get(dtype, HALF_TOLERANCE):
-        return f"log-likelihoods of a few tokens differ by {worst:.2g}"
+    wanted = [value for answer in expected for value in answer.logprobs]
+    for what, got in (("log-likelihoods", [v for a in scored for v in a.logprobs]), ("generated texts'", said)):
+        worst = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
+        if not worst <= TOLERANCE.get(dtype, HALF_TOLERANCE):
+            return f"{what} of a few tokens differ by {worst:.2g}"
     return None
+
+
+def _said(model: Any, way: str, sample: list[Encoded]) -> list[float]:
+    """Log-likelihoods of the continuations when generation is made to say them, two texts at a time."""
+    import torch
+
+    texts = Texts(lambda ids: "", {}, frozenset())
+    forced = [(request.context, continuation) for request in sample for continuation in request.continuations]
+    answers = [Answer(i, Generate("", "", (), len(c)), context, texts) for i, (context, c) in enumerate(forced)]
+    sums = [0.0] * len(forced)
+
+    def choose(growing: Sequence[Answer], logits: torch.Tensor) -> list[int]:
+        tokens = [forced[answer.index][1][len(answer.new)] for answer in growing]
+        logprobs = torch.log_softmax(logits.float(), dim=-1).expand(len(growing), -1)
+        for answer, token, row in zip(growing, tokens, logprobs, strict=True):
+            sums[answer.index] += float(row[token])
+        return tokens
+
+    flow = generation.generate(
+        model,
+        answers,
+        batch_tokens=7,
+        slots=2,
+        kv_tokens=10_000,
+        way=way,
+        spent=scoring.Spent(),
+        choose=choose,
+        worth=1,
+    )
+    for _ in flow:
+        pass
+    return sums

@@ -1,0 +1,79 @@
+"""Generation in padded batches, for models whose attention cannot be exchanged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.backends.base import Generated
+from harness.backends.torch import sampling
+from harness.backends.torch.answers import Answer
+from harness.backends.torch.scoring import Spent
+
+
+def generate(
+    model: Any, answers: Sequence[Answer], *, batch_tokens: int, slots: int, spent: Spent
+) -> Iterator[list[tuple[int, Generated]]]:
+    """Answers by request index, as soon as each is finished.
+
+    A finished text leaves its batch as soon as half of the batch is done, so that its slot costs nothing more.
+    """
+    todo = sorted(answers, key=lambda a: (-len(a.context), a.index))
+    while todo:
+        n = 1
+        while n < min(slots, len(todo)) and (n + 1) * len(todo[0].context) <= batch_tokens:
+            n += 1
+        batch, todo = todo[:n], todo[n:]
+        yield from _run(model, batch, spent)
+
+
+def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[int, Generated]]]:
+    import torch
+    from transformers import DynamicCache
+
+    device = model.get_input_embeddings().weight.device
+    width = max(len(a.context) for a in batch)
+    ids = torch.zeros((len(batch), width), dtype=torch.long)
+    mask = torch.zeros((len(batch), width), dtype=torch.long)
+    for i, answer in enumerate(batch):
+        ids[i, width - len(answer.context) :] = torch.tensor(answer.context)
+        mask[i, width - len(answer.context) :] = 1
+    ids, mask = ids.to(device), mask.to(device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    live = list(batch)
+    spent.computed_tokens += sum(len(a.context) for a in batch)
+    spent.passes += 1
+    while live:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            logits = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            growing = [i for i, answer in enumerate(live) if answer.finish is None]
+            chosen = [0] * len(live)
+            for i, token in zip(growing, sampling.choose([live[i] for i in growing], logits[growing]), strict=True):
+                chosen[i] = token
+                live[i].push(token)
+        spent.model_seconds += time.perf_counter() - began
+        spent.new_tokens += len(growing)
+        spent.turns += 1
+        if done := [(live[i].index, live[i].answer()) for i in growing if live[i].finish is not None]:
+            yield done
+        keep = [i for i, answer in enumerate(live) if answer.finish is None]
+        if not keep:
+            return
+        if 2 * len(keep) <= len(live):
+            index = torch.tensor(keep, device=device)
+            cache.batch_select_indices(index)
+            mask, positions = mask[index], positions[index]
+            live, chosen = [live[i] for i in keep], [chosen[i] for i in keep]
+        ids = torch.tensor(chosen, device=device)[:, None]
+        positions = positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones((len(live), 1))], dim=1)
