@@ -87,6 +87,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
     made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    made = add("compare", run_compare, "runs side by side: paired differences, tests, verdicts, and docs that flipped")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a baseline, then the runs to judge against it")
+    made.add_argument("--matrix", action="store_true", help="every run against every other")
+    made.add_argument("--force", action="store_true", help="compare different protocols, and say what differs")
+    points = "a row that could not show this difference has too few docs (5)"
+    made.add_argument("--margin", type=float, default=5.0, metavar="POINTS", help=points)
+    flipped = "list docs that one has right and the other wrong: N each way and row (5)"
+    made.add_argument("--samples", nargs="?", type=int, const=5, default=0, metavar="N", help=flipped)
+    made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
     made = add("data", run_data, "fetch: a suite's data sets as a mirror folder, for machines without a network")
     made.add_argument("what", choices=["fetch"])
     made.add_argument("suite", metavar="SUITE", help="a suite, as in harness list suites")
@@ -159,6 +168,26 @@ def run_table(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_compare(options: argparse.Namespace) -> int:
+    """``harness compare``."""
+    from harness.compare import compare
+    from harness.report import comparison, grid
+
+    found = compare(
+        options.runs, force=options.force, matrix=options.matrix, margin=options.margin, samples=options.samples
+    )
+    if options.format is not None:
+        sys.stdout.write(comparison.render(found, options.format))
+        return 0
+    console = _console()
+    for shown in comparison.grids(found):
+        console.print(grid.terminal(shown))
+        _lines(console, shown.notes)
+    for pair in found.pairs:
+        _lines(console, comparison.flip_text(pair))
+    return 0
+
+
 def run_data(options: argparse.Namespace) -> int:
     """``harness data fetch``."""
     from harness.config import load
@@ -194,6 +223,13 @@ def _show(folders: Sequence[Path], reference: str) -> None:
     console.print(terminal(table))
     for note in notes(table):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(console: Console, lines: Sequence[str]) -> None:
+    from harness.report.escape import clean
+
+    for line in lines:
+        console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _console() -> Console:
