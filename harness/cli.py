@@ -96,6 +96,16 @@ def parser() -> argparse.ArgumentParser:
     flipped = "list docs that one has right and the other wrong: N each way and row (5)"
     made.add_argument("--samples", nargs="?", type=int, const=5, default=0, metavar="N", help=flipped)
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
+    made = add("gate", run_gate, "for CI: exit 0 or 1 with a reason a line")
+    made.add_argument("run", type=Path, metavar="RUN", help="the run to judge")
+    made.add_argument("--baseline", type=Path, metavar="RUN", help="it must be no worse than this one, on all its rows")
+    made.add_argument("--min", action="append", default=[], metavar="BENCHMARK=SCORE", help="a floor, in points")
+    worse = "points that it may be worse by (1), for all rows or as BENCHMARK=POINTS for one"
+    made.add_argument("--margin", action="append", default=[], metavar="POINTS", help=worse)
+    undecided = "what becomes of a row whose interval holds both answers (fail)"
+    made.add_argument("--undecided", choices=["fail", "pass"], default="fail", help=undecided)
+    made.add_argument("--junit", type=Path, metavar="FILE", help="write the checks as JUnit XML")
+    made.add_argument("--summary", type=Path, metavar="FILE", help="write them as Markdown")
     made = add("data", run_data, "fetch: a suite's data sets as a mirror folder, for machines without a network")
     made.add_argument("what", choices=["fetch"])
     made.add_argument("suite", metavar="SUITE", help="a suite, as in harness list suites")
@@ -186,6 +196,30 @@ def run_compare(options: argparse.Namespace) -> int:
     for pair in found.pairs:
         _lines(console, comparison.flip_text(pair))
     return 0
+
+
+def run_gate(options: argparse.Namespace) -> int:
+    """``harness gate``."""
+    from harness.compare import gate
+    from harness.report import gate as shown
+
+    general = [text for text in options.margin if "=" not in text]
+    margin = gate.parse_pairs("--margin", [f"all={text}" for text in general])
+    judged = gate.judge(
+        options.run,
+        options.baseline,
+        floors=gate.parse_pairs("--min", options.min),
+        margins=gate.parse_pairs("--margin", [text for text in options.margin if "=" in text]),
+        margin=margin.get("all", gate.MARGIN),
+        lenient=options.undecided == "pass",
+    )
+    for path, text in ((options.junit, shown.junit), (options.summary, shown.markdown)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text(judged), encoding="utf-8")
+    for line in shown.lines(judged):
+        print(line)
+    return 0 if judged.open else 1
 
 
 def run_data(options: argparse.Namespace) -> int:
