@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
     made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    made.add_argument(
+        "--verdict", action="store_true", help="say of each figure whether it agrees with the published one"
+    )
     made = add("compare", run_compare, "runs side by side: paired differences, tests, verdicts, and docs that flipped")
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a baseline, then the runs to judge against it")
     made.add_argument("--matrix", action="store_true", help="every run against every other")
@@ -167,13 +170,14 @@ def run_score(options: argparse.Namespace) -> int:
 def run_table(options: argparse.Namespace) -> int:
     """``harness table``."""
     if options.format is None:
-        _show(options.runs, options.reference)
+        _show(options.runs, options.reference, verdicts=options.verdict)
         return 0
     from harness.report import load_published, make_table
     from harness.report.render import render
     from harness.report.table import read_run
 
-    table = make_table(load_published(), [read_run(folder) for folder in options.runs], options.reference)
+    runs = [read_run(folder) for folder in options.runs]
+    table = make_table(load_published(), runs, options.reference, verdicts=options.verdict)
     sys.stdout.write(render(table, options.format))
     return 0
 
@@ -247,16 +251,15 @@ def run_list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(folders: Sequence[Path], reference: str) -> None:
+def _show(folders: Sequence[Path], reference: str, *, verdicts: bool = False) -> None:
     from harness.report import load_published, make_table
     from harness.report.render import notes, terminal
     from harness.report.table import read_run
 
-    table = make_table(load_published(), [read_run(folder) for folder in folders], reference)
+    table = make_table(load_published(), [read_run(folder) for folder in folders], reference, verdicts=verdicts)
     console = _console()
     console.print(terminal(table))
-    for note in notes(table):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    _lines(console, notes(table))
 
 
 def _lines(console: Console, lines: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.nearest import did_you_mean
+from harness.report.judge import annotate, forms
 from harness.report.published import Published
 
 UNPARSED_NOTED = 0.01
@@ -29,6 +30,14 @@ class Cell:
     """To the reference column; None where that one has no figure, or ours is of sample docs."""
     marks: tuple[str, ...]
     """Footnotes, by text."""
+    of: int | None = None
+    """Docs that there are."""
+    interval: tuple[float, float] | None = None
+    """Of a row that stopped early, in the same unit."""
+    verdict: str = ""
+    """On the reference column's figure."""
+    comparable: bool = False
+    """Whether it may be the best of its row."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Line:
     """Percent, one a published column."""
     measured: tuple[Cell | None, ...]
     """One a run; None for what was not measured."""
+    best: tuple[int, ...] = ()
+    """Columns with the highest of the comparable figures; published columns come first."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ class Table:
     """What the marks mean, in order."""
     remarks: tuple[str, ...] = ()
     """About whole columns."""
+    verdicts: bool = False
+    """Whether verdicts are shown."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def read_run(folder: Path) -> RunScores:
     return RunScores(folder.resolve().name, receipt, scores)
 
 
-def make_table(published: Published, runs: Sequence[RunScores], reference: str) -> Table:
+def make_table(published: Published, runs: Sequence[RunScores], reference: str, *, verdicts: bool = False) -> Table:
     """Published columns and one measured column a run.
 
     Raises:
@@ -115,6 +128,8 @@ def make_table(published: Published, runs: Sequence[RunScores], reference: str) 
     for title, spec in others.items():
         cells = tuple(_cell(_by_title(run, title), None) for run in runs)
         lines.append(Line("Other", title, str(spec["shots"]), (None,) * len(models), cells))
+    entries = {line.title: [_by_title(run, line.title) for run in runs] for line in lines}
+    lines = annotate(lines, entries, published, runs, reference)
     marks = [mark for line in lines for cell in line.measured if cell for mark in cell.marks]
     return Table(
         models,
@@ -122,7 +137,8 @@ def make_table(published: Published, runs: Sequence[RunScores], reference: str) 
         reference,
         tuple(lines),
         tuple(dict.fromkeys(marks)),
-        tuple(remark for run in runs for remark in _remarks(run)),
+        tuple(remark for run in runs for remark in [*_remarks(run), *forms(run)]),
+        verdicts,
     )
 
 
