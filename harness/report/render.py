@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from harness.report import grid
@@ -103,8 +103,17 @@ def as_html(table: Table) -> str:
 
 
 def terminal(table: Table) -> RichTable:
-    """For rich's console."""
-    return grid.terminal(as_grid(table))
+    """For rich's console; with verdicts, of the published columns only the one that they are on."""
+    return grid.terminal(as_grid(_narrow(table) if table.verdicts else table))
+
+
+def _narrow(table: Table) -> Table:
+    place, columns = table.models.index(table.reference), len(table.models)
+    lines = []
+    for line in table.lines:
+        best = tuple(0 if i == place else i - columns + 1 for i in line.best if i == place or i >= columns)
+        lines.append(replace(line, published=(line.published[place],), best=best))
+    return replace(table, models=(table.reference,), lines=tuple(lines))
 
 
 def as_csv(table: Table) -> str:

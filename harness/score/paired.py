@@ -110,7 +110,7 @@ def estimate(values: Floats, design: Design) -> Estimate:
     squares = np.bincount(design.unit, shares, design.units) ** 2
     parts = np.bincount(design.stratum, squares) * design.strata / (design.strata - 1)
     variance = float(parts.sum())
-    freedom = variance**2 / float((parts**2 / (design.strata - 1)).sum()) if variance > 0 else float(design.units - 1)
+    freedom = 1 / float(((parts / variance) ** 2 / (design.strata - 1)).sum()) if variance > 0 else design.units - 1.0
     return Estimate(value, float(np.sqrt(variance)), freedom)
 
 
@@ -152,7 +152,8 @@ def compare_means(first: Floats, second: Floats, design: Design, seed: int = 0) 
         width = float(stats.t.ppf((1 + LEVEL) / 2, found.freedom)) * found.stderr
         p = float(2 * stats.t.sf(abs(found.value) / found.stderr, found.freedom))
         return _test(found, width, p, "paired t", design)
-    drawn = np.sort(_studentised(difference, design, found, seed))
+    draw = _studentised_by_unit if design.clustered else _studentised
+    drawn = np.sort(draw(difference, design, found, seed))
     width = float(np.quantile(drawn, LEVEL, method="higher")) * found.stderr
     p = (1 + float((drawn >= abs(found.value) / found.stderr).sum())) / (DRAWS + 1)
     return _test(found, width, p, "paired bootstrap", design)
@@ -199,7 +200,27 @@ def _draws(design: Design, seed: int) -> Iterator[Floats]:
 
 def _studentised(values: Floats, design: Design, found: Estimate, seed: int) -> Floats:
     """|t| of each resample around the estimate (bootstrap-t; Efron and Tibshirani 1993, chapter 12)."""
+    rng = np.random.default_rng(seed)
+    means, variances = np.zeros(DRAWS), np.zeros(DRAWS)
+    for task, weight in enumerate(design.weights):
+        own = values[design.task == task]
+        chunk = max(1, CHUNK // len(own))
+        for start in range(0, DRAWS, chunk):
+            rows = slice(start, min(start + chunk, DRAWS))
+            drawn = own[rng.integers(len(own), size=(rows.stop - start, len(own)))]
+            means[rows] += weight * drawn.mean(axis=1)
+            variances[rows] += weight**2 * drawn.var(axis=1, ddof=1) / len(own)
+    return _distance(means, np.sqrt(variances), found)
+
+
+def _distance(means: Floats, errors: Floats, found: Estimate) -> Floats:
+    """|t|; a resample without a spread of its own takes the sample's."""
     assert found.stderr is not None
+    return np.abs(means - found.value) / np.where(errors > 1e-12, errors, found.stderr)
+
+
+def _studentised_by_unit(values: Floats, design: Design, found: Estimate, seed: int) -> Floats:
+    """The same where units have several docs, in one task or in several."""
     shape = (design.units, len(design.weights))
     sums = sparse.coo_array((values, (design.unit, design.task)), shape=shape).tocsr()
     sizes = sparse.coo_array((np.ones(len(values)), (design.unit, design.task)), shape=shape).tocsr()
@@ -212,8 +233,7 @@ def _studentised(values: Floats, design: Design, found: Estimate, seed: int) -> 
         share = design.weights / n
         parts = (sums @ share.T - sizes @ (share * means).T).T
         errors = np.sqrt((counts * parts**2 * factor).sum(axis=1))
-        errors[errors <= 1e-12] = found.stderr
-        drawn.append(np.abs(means @ design.weights - found.value) / errors)
+        drawn.append(_distance(means @ design.weights, errors, found))
     return np.concatenate(drawn)
 
 

@@ -51,9 +51,7 @@ def problems(benchmark: str) -> dict[str, evalplus.Problem]:
         file = SHARED / "hub" / "evalplus" / "humanevalplus" / "raw" / "test-00000-of-00001.parquet"
         found = pd.read_parquet(file).to_dict("records")
         return {str(row["task_id"]): evalplus.problem({str(k): v for k, v in row.items()}) for row in found}
-    with gzip.open(
-        SHARED / "hub" / "evalplus" / "MbppPlus-v0.1.0.jsonl.gz", "rt", encoding="utf-8"
-    ) as release:
+    with gzip.open(SHARED / "hub" / "evalplus" / "MbppPlus-v0.1.0.jsonl.gz", "rt", encoding="utf-8") as release:
         return {(row := json.loads(line))["task_id"]: evalplus.problem(row, sets=False) for line in release}
 
 
@@ -69,9 +67,7 @@ def compare(
 
 
 def check_evalplus(benchmark: str, chosen: Sequence[Row], cache: Path | None = None) -> list[Agreement]:
-    verdicts = evalplus.evaluate(
-        problems(benchmark), [(row["doc_id"], row["program"]) for row in chosen], cache=cache
-    )
+    verdicts = evalplus.evaluate(problems(benchmark), [(row["doc_id"], row["program"]) for row in chosen], cache=cache)
     least = {"humaneval": (1.0, 0.99), "mbpp": (0.995, 0.99)}[benchmark]
     base = compare(benchmark, chosen, [r["base"] for r in chosen], [v.base for v in verdicts], least[0])
     plus = compare(f"{benchmark}+", chosen, [r["plus"] for r in chosen], [v.plus for v in verdicts], least[1])
@@ -102,9 +98,7 @@ def main() -> int:
         for agreement in found:
             good = good and agreement.good
             share = f"{agreement.agree} of {agreement.of} ({agreement.agree / agreement.of:.2%})"
-            print(
-                f"{agreement.name}: {share}, promised {agreement.least:.1%}", *agreement.differ, sep="\n    "
-            )
+            print(f"{agreement.name}: {share}, promised {agreement.least:.1%}", *agreement.differ, sep="\n    ")
         print(f"  {time.monotonic() - began:.0f} s")
     return 0 if good else 1
 

@@ -74,9 +74,7 @@ def test_a_sleeper_times_out_after_it_was_repeated_alone() -> None:
 
 
 def test_earlier_verdicts_come_from_the_cache(tmp_path: Path) -> None:
-    program = Program(
-        "python", "import time\ndef f():\n    return time.time_ns()\n", "print(f())\nassert f()"
-    )
+    program = Program("python", "import time\ndef f():\n    return time.time_ns()\n", "print(f())\nassert f()")
     path = tmp_path / "executions.sqlite"
     first = execute([program], cache=path)
     assert execute([program], cache=path) == first

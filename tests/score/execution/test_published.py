@@ -26,9 +26,7 @@ def test_mbpp_verdicts_are_the_published_ones() -> None:
 def test_multipl_e_verdicts_are_the_published_ones(language: str) -> None:
     if toolchains.find(language).missing:
         pytest.skip(f"the tools of {language} are not installed: make toolchains")
-    chosen = [row for row in published.rows(f"multipl_e_base__{published.MODEL}") if row["task"] == language][
-        3::20
-    ]
+    chosen = [row for row in published.rows(f"multipl_e_base__{published.MODEL}") if row["task"] == language][3::20]
     assert published.check_multipl_e(chosen).differ == ()
 
 
