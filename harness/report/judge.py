@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.report.table import Cell, Line, RunScores
 
 Z = 1.96
+WIDEST = 5.0  # points: agreement within more than this says nothing, unless a set has no more docs
 FORMS = {"loglikelihood": "log-likelihoods", "generation": "generated answers"}
 
 
@@ -41,16 +42,14 @@ def _line(
             cells.append(None)
             continue
         why = obstacle(entry, row, run.receipt["model"]["kind"])
-        cells.append(
-            replace(
-                cell,
-                of=entry.get("of"),
-                interval=_interval(entry),
-                marks=(*cell.marks, *_marks(line.title, entry, row)),
-                verdict=verdict(cell, row, reference, why),
-                comparable=why is None and (entry["complete"] or bool(entry.get("precision"))),
-            )
+        known = replace(
+            cell,
+            of=entry.get("of"),
+            interval=_interval(entry),
+            marks=(*cell.marks, *_marks(line.title, entry, row)),
+            comparable=why is None and (entry["complete"] or bool(entry.get("precision"))),
         )
+        cells.append(replace(known, verdict=verdict(known, row, reference, why)))
     return replace(line, measured=tuple(cells), best=_best(line.published, cells))
 
 
@@ -80,6 +79,8 @@ def verdict(cell: Cell, row: Row | None, reference: str, why: str | None) -> str
     if cell.stderr is None:
         return "not comparable: too few docs for a standard error"
     allowed = row.tolerance + Z * cell.stderr
+    if allowed > WIDEST and cell.of is not None and cell.n < cell.of:
+        return f"not comparable: {cell.n} of {cell.of} docs leave ±{allowed:.1f}"
     difference = cell.value - figure
     if abs(difference) <= allowed:
         return f"reproduced ({difference:+.1f} within ±{allowed:.1f})"

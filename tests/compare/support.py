@@ -77,8 +77,8 @@ def write_run(folder: Path, rows: Mapping[str, Row], *, kind: str = "base", **re
         n = sum(len(task.docs) for task in own.values())
         of = sum(task.of or len(task.docs) for task in own.values())
         benchmarks[name] = {
-            "title": row.changes.get("title", name.upper()), "value": float(np.mean(values)), "stderr": 0.01, "n": n, "of": of,
-            "tasks": list(own), "shots": 5, "metric": row.metric, "filter": "none", "unit": "share",
+            "title": row.changes.get("title", name.upper()), "value": float(np.mean(values)), "stderr": 0.01,
+            "n": n, "of": of, "tasks": list(own), "shots": 5, "metric": row.metric, "filter": "none", "unit": "share",
             "form": "loglikelihood", "average": row.average, "options": {}, "complete": n == of,
             "sample_data": False, "unparsed": 0.0, "truncated": 0.0, **row.changes,
         }  # fmt: skip
