@@ -164,7 +164,8 @@ def flip_text(pair: Pair) -> list[str]:
     first, second = pair.first, pair.second
     lines = []
     for flip in pair.flips:
-        lines.append(f"── {flip.row} · {flip.task} {flip.doc_id} · only {second if flip.won else first} is right")
+        winner = second if flip.won else first
+        lines.append(escape.clean(f"── {flip.row} · {flip.task} {flip.doc_id} · only {winner} is right"))
         parts = (
             ("prompt", DASH if flip.prompt is None else flip.prompt[-PROMPT_END:]),
             ("target", flip.target),
