@@ -87,6 +87,28 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
     made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    made.add_argument(
+        "--verdict", action="store_true", help="say of each figure whether it agrees with the published one"
+    )
+    made = add("compare", run_compare, "runs side by side: paired differences, tests, verdicts, and docs that flipped")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a baseline, then the runs to judge against it")
+    made.add_argument("--matrix", action="store_true", help="every run against every other")
+    made.add_argument("--force", action="store_true", help="compare different protocols, and say what differs")
+    points = "a row that could not show this difference has too few docs (5)"
+    made.add_argument("--margin", type=float, default=5.0, metavar="POINTS", help=points)
+    flipped = "list docs that one has right and the other wrong: N each way and row (5)"
+    made.add_argument("--samples", nargs="?", type=int, const=5, default=0, metavar="N", help=flipped)
+    made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
+    made = add("gate", run_gate, "for CI: exit 0 or 1 with a reason a line")
+    made.add_argument("run", type=Path, metavar="RUN", help="the run to judge")
+    made.add_argument("--baseline", type=Path, metavar="RUN", help="it must be no worse than this one, on all its rows")
+    made.add_argument("--min", action="append", default=[], metavar="BENCHMARK=SCORE", help="a floor, in points")
+    worse = "points that it may be worse by (1), for all rows or as BENCHMARK=POINTS for one"
+    made.add_argument("--margin", action="append", default=[], metavar="POINTS", help=worse)
+    undecided = "what becomes of a row whose interval holds both answers (fail)"
+    made.add_argument("--undecided", choices=["fail", "pass"], default="fail", help=undecided)
+    made.add_argument("--junit", type=Path, metavar="FILE", help="write the checks as JUnit XML")
+    made.add_argument("--summary", type=Path, metavar="FILE", help="write them as Markdown")
     made = add("data", run_data, "fetch: a suite's data sets as a mirror folder, for machines without a network")
     made.add_argument("what", choices=["fetch"])
     made.add_argument("suite", metavar="SUITE", help="a suite, as in harness list suites")
@@ -148,15 +170,60 @@ def run_score(options: argparse.Namespace) -> int:
 def run_table(options: argparse.Namespace) -> int:
     """``harness table``."""
     if options.format is None:
-        _show(options.runs, options.reference)
+        _show(options.runs, options.reference, verdicts=options.verdict)
         return 0
     from harness.report import load_published, make_table
     from harness.report.render import render
     from harness.report.table import read_run
 
-    table = make_table(load_published(), [read_run(folder) for folder in options.runs], options.reference)
+    runs = [read_run(folder) for folder in options.runs]
+    table = make_table(load_published(), runs, options.reference, verdicts=options.verdict)
     sys.stdout.write(render(table, options.format))
     return 0
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """``harness compare``."""
+    from harness.compare import compare
+    from harness.report import comparison, grid
+
+    found = compare(
+        options.runs, force=options.force, matrix=options.matrix, margin=options.margin, samples=options.samples
+    )
+    if options.format is not None:
+        sys.stdout.write(comparison.render(found, options.format))
+        return 0
+    console = _console()
+    for shown in comparison.grids(found):
+        console.print(grid.terminal(shown))
+        _lines(console, shown.notes)
+    for pair in found.pairs:
+        _lines(console, comparison.flip_text(pair))
+    return 0
+
+
+def run_gate(options: argparse.Namespace) -> int:
+    """``harness gate``."""
+    from harness.compare import gate
+    from harness.report import gate as shown
+
+    general = [text for text in options.margin if "=" not in text]
+    margin = gate.parse_pairs("--margin", [f"all={text}" for text in general])
+    judged = gate.judge(
+        options.run,
+        options.baseline,
+        floors=gate.parse_pairs("--min", options.min),
+        margins=gate.parse_pairs("--margin", [text for text in options.margin if "=" in text]),
+        margin=margin.get("all", gate.MARGIN),
+        lenient=options.undecided == "pass",
+    )
+    for path, text in ((options.junit, shown.junit), (options.summary, shown.markdown)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text(judged), encoding="utf-8")
+    for line in shown.lines(judged):
+        print(line)
+    return 0 if judged.open else 1
 
 
 def run_data(options: argparse.Namespace) -> int:
@@ -184,16 +251,22 @@ def run_list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(folders: Sequence[Path], reference: str) -> None:
+def _show(folders: Sequence[Path], reference: str, *, verdicts: bool = False) -> None:
     from harness.report import load_published, make_table
     from harness.report.render import notes, terminal
     from harness.report.table import read_run
 
-    table = make_table(load_published(), [read_run(folder) for folder in folders], reference)
+    table = make_table(load_published(), [read_run(folder) for folder in folders], reference, verdicts=verdicts)
     console = _console()
     console.print(terminal(table))
-    for note in notes(table):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    _lines(console, notes(table))
+
+
+def _lines(console: Console, lines: Sequence[str]) -> None:
+    from harness.report.escape import clean
+
+    for line in lines:
+        console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _console() -> Console:

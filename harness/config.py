@@ -67,6 +67,14 @@ class _Table:
 
 
 @dataclass
+class _Precision:
+    halfwidth: float | None = None
+    min: dict[str, float] = field(default_factory=dict)
+    baseline: str | None = None
+    margin: float = 1.0
+
+
+@dataclass
 class _Suite:
     name: str = ""
     benchmarks: list[str] = field(default_factory=list)
@@ -97,6 +105,26 @@ class _Root:
     execution: _Execution = field(default_factory=_Execution)
     run: _Run = field(default_factory=_Run)
     table: _Table = field(default_factory=_Table)
+    precision: _Precision = field(default_factory=_Precision)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """When enough docs of a benchmark have been asked."""
+
+    halfwidth: float | None
+    """Points: its interval is this narrow."""
+    floors: dict[str, float]
+    """Points by benchmark: it is surely above or below."""
+    baseline: Path | None
+    """A run: it is surely no worse than that one by the margin, or surely worse."""
+    margin: float
+    """Points."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Plain data: part of what makes two runs the same measurement."""
+        return {**vars(self), "baseline": None if self.baseline is None else str(self.baseline)}
 
 
 @dataclass(frozen=True)
@@ -131,6 +159,8 @@ class Config:
     """The folder of all runs."""
     reference: str
     """The published column that differences are taken to."""
+    precision: Precision | None
+    """When to stop asking; None asks every doc."""
     resolved: dict[str, Any]
     """The composed configuration as plain data, for the receipt."""
 
@@ -173,8 +203,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 
 def accepted(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra takes them: ``shots.<benchmark>`` is a key that a user adds."""
-    return [f"++{text}" if text.startswith("shots.") else text for text in overrides]
+    """Overrides as Hydra takes them: ``shots.<benchmark>`` is a key that a user adds, and so is a precision's floor."""
+    return [f"++{text}" if text.startswith(("shots.", "precision.min.")) else text for text in overrides]
 
 
 def _explain(message: str, overrides: Sequence[str]) -> UserError:
@@ -284,6 +314,7 @@ def check(resolved: dict[str, Any]) -> Config:
         run_name=root.run.name,
         run_dir=Path(root.run.dir).expanduser() if root.run.dir else project_root() / "results" / "runs",
         reference=root.table.reference,
+        precision=_precision(root.precision, limit),
         resolved={**plain, "backend": {"kind": kind, **backend}, "benchmark": chosen},
     )
 
@@ -308,6 +339,25 @@ def _composite(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Compo
             f"Set the shots of its members: shots.{spec['members'][0]}={shots[name]}.",
         )
     return Composite(name, spec["title"], tuple(spec["members"]), spec["average"], _options(name, spec))
+
+
+def _precision(wanted: _Precision, limit: int | None) -> Precision | None:
+    if wanted.halfwidth is None and not wanted.min and wanted.baseline is None:
+        return None
+    if wanted.halfwidth is not None and wanted.halfwidth <= 0:
+        raise UserError(
+            f"precision.halfwidth = {wanted.halfwidth:g}, which no number of docs reaches.",
+            "Give points above 0, or null to ask all docs.",
+        )
+    if wanted.margin < 0:
+        raise UserError(f"precision.margin = {wanted.margin:g}, which is negative.", "Give points of 0 or more.")
+    if limit is not None:
+        raise UserError(
+            f"limit = {limit}, together with precision.*: the first docs of a set are no random sample of it.",
+            "Leave one of them out (limit=null for a suite with a limit of its own).",
+        )
+    baseline = Path(wanted.baseline).expanduser() if wanted.baseline is not None else None
+    return Precision(wanted.halfwidth, dict(wanted.min), baseline, wanted.margin)
 
 
 def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Benchmark:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.plan.planner import BenchmarkPlan
 from harness.score.execution import choose_sandbox, toolchains
 
 if TYPE_CHECKING:
+    from harness.collect import Collected, Store
     from harness.score.scorer import TaskScores
 
 
@@ -110,14 +112,38 @@ def evaluate(config: Config) -> Path:
     receipt = make_receipt(prepared, identity) | {"status": "running", "started": started}
     _write_json(folder / "receipt.json", receipt)
     print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
+    plan = prepared.plan
     with Store(config.run_dir / "store.sqlite") as store:
-        collected = collect(prepared.plan.unique(), prepared.backend, store)
-    write_responses(folder, prepared.plan, collected.responses)
+        if config.precision is None:
+            collected = collect(plan.unique(), prepared.backend, store)
+        else:
+            plan, collected, more = _ask_enough(prepared, store)
+            receipt |= more
+    write_responses(folder, plan, collected.responses)
     receipt |= {"totals": asdict(collected.totals), "took": prepared.backend.took()}
     write_scores(folder, prepared, collected.responses, receipt)
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     _write_json(folder / "receipt.json", receipt)
     return folder
+
+
+def _ask_enough(prepared: Prepared, store: Store) -> tuple[Plan, Collected, dict[str, Any]]:
+    """The docs that the wanted precision needs, their responses, and what the receipt says of them."""
+    from harness.precision import ask_enough
+    from harness.receipt import benchmark_entry
+
+    config = prepared.config
+    assert config.precision is not None
+    with _executing(config):
+        enough = ask_enough(prepared.plan, config.precision, config.settings.seed, prepared.backend, store)
+    entries = {b.benchmark.name: benchmark_entry(b) for b in enough.plan.benchmarks}
+    return enough.plan, enough.collected, {"benchmarks": entries, "precision": enough.stopped}
+
+
+def _executing(config: Config) -> AbstractContextManager[None]:
+    from harness.score.programs import Execution, executing
+
+    return executing(Execution(config.sandbox, config.workers, config.run_dir / "executions.sqlite"))
 
 
 def rescore(folder: Path) -> None:
@@ -157,6 +183,7 @@ def _count(plan: Plan) -> str:
 
 def _identity(prepared: Prepared) -> dict[str, Any]:
     """What makes two runs the same measurement."""
+    wanted = prepared.config.precision
     return {
         "model": prepared.backend.fingerprint(),
         "plan": prepared.plan.sha256,
@@ -164,6 +191,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
             **{b.benchmark.name: asdict(b.benchmark) for b in prepared.plan.benchmarks},
             **{row.name: asdict(row) for row in prepared.plan.composites},
         },
+        **({} if wanted is None else {"precision": wanted.described}),
     }
 
 
@@ -196,6 +224,7 @@ def _folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
         differs = [key for key in now if before.get(key) != now[key]]
         if differs:
             what = {"model": "another model", "plan": "other requests", "benchmarks": "other protocol choices"}
+            what["precision"] = "another precision"
             raise UserError(
                 f"run.name = {name}, which is a run of {' and '.join(what[key] for key in differs)} already.",
                 "Choose another run.name, or delete that run's folder (its responses stay in the store).",
@@ -256,17 +285,22 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
     from harness.report.render import as_csv, markdown
     from harness.report.table import RunScores
     from harness.score.lm_eval_format import results
-    from harness.score.programs import Execution, executing
     from harness.score.scorer import score_plan
     from harness.score.summary import summarise
 
-    config = prepared.config
-    with executing(Execution(config.sandbox, config.workers, config.run_dir / "executions.sqlite")):
-        scores = score_plan(prepared.plan, responses)
-    summary = summarise(prepared.plan, scores)
+    plan = prepared.plan
+    if "precision" in receipt:
+        from harness.precision import annotate, asked_only
+
+        plan = asked_only(plan, responses)
+    with _executing(prepared.config):
+        scores = score_plan(plan, responses)
+    summary = summarise(plan, scores)
+    if "precision" in receipt:
+        annotate(summary, prepared.plan, scores, receipt["precision"])
     _write_samples(folder, scores)
     _write_json(folder / "scores.json", summary)
-    _write_json(folder / "results.json", results(prepared.plan, scores, summary, receipt))
+    _write_json(folder / "results.json", results(plan, scores, summary, receipt))
     table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
     (folder / "table.md").write_text(markdown(table), encoding="utf-8")
     (folder / "table.csv").write_text(as_csv(table), encoding="utf-8")

@@ -70,4 +70,4 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "eval" in done.stdout
-    assert "compare" not in done.stdout
+    assert "compare" in done.stdout

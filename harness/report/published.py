@@ -41,6 +41,10 @@ class Row:
     """As published; empty where the members differ."""
     values: dict[str, float | None]
     """Percent by model; None where nothing was published."""
+    form: str = ""
+    """``loglikelihood`` or ``generation``; empty where it is not known."""
+    tolerance: float = 0.5
+    """Points by which the same weights may differ, beside the sampling error."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,15 @@ class Published:
 
 
 def load_published(folder: Path | None = None, name: str = "qwen2_72b") -> Published:
-    """The table ``<name>.csv`` with its columns' sources in ``<name>_models.csv``."""
+    """The table ``<name>.csv``; ``<name>_models.csv`` has its columns' sources, ``<name>_rows.csv`` its rows' forms."""
     folder = folder or published_dir()
     columns = tuple(Column(**row) for row in _read(folder / f"{name}_models.csv"))
+    known = {row["benchmark"]: row for row in _read(folder / f"{name}_rows.csv")}
     rows = []
     for row in _read(folder / f"{name}.csv"):
         values = {c.model: float(row[c.model]) if row[c.model] else None for c in columns}
-        rows.append(Row(row["group"], row["benchmark"], row["shots"], values))
+        more = known[row["benchmark"]]
+        rows.append(Row(row["group"], row["benchmark"], row["shots"], values, more["form"], float(more["tolerance"])))
     return Published(columns, tuple(rows))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
-import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from harness.report import grid
+from harness.report.escape import csv_cell, json_text
+from harness.report.grid import BAD, GOOD, Grid, Row, Text
 from harness.report.table import Cell, Line, Table
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def render(table: Table, form: str) -> str:
 
 def heading(table: Table) -> list[str]:
     """Column titles."""
-    measured = [title for run in table.runs for title in (run, f"Δ {table.reference}")]
+    more = ("Verdict",) if table.verdicts else ()
+    measured = [title for run in table.runs for title in (run, f"Δ {table.reference}", *more)]
     return ["Benchmark", "Shots", *table.models, *measured]
 
 
@@ -41,16 +43,21 @@ def row(table: Table, line: Line) -> list[str]:
     ]
     for cell in line.measured:
         cells += [figure(table, cell), DASH if cell is None or cell.difference is None else f"{cell.difference:+.1f}"]
+        if table.verdicts:
+            cells.append(DASH if cell is None else cell.verdict)
     return cells
 
 
 def figure(table: Table, cell: Cell | None) -> str:
-    """``value ± standard error (n = …)`` with its marks."""
+    """``value ± standard error (n=… of …)`` with its marks; its interval instead of the error if it stopped early."""
     if cell is None:
         return DASH
     error = "" if cell.stderr is None else f" ± {cell.stderr:.1f}"
+    if cell.interval is not None:
+        error = f" [{cell.interval[0]:.1f}, {cell.interval[1]:.1f}]"
+    of = f" of {cell.of}" if cell.of is not None and cell.of > cell.n else ""
     marks = "".join(mark(table, text) for text in cell.marks)
-    return f"{cell.value:.1f}{error} (n={cell.n}){marks}"
+    return f"{cell.value:.1f}{error} (n={cell.n}{of}){marks}"
 
 
 def mark(table: Table, text: str) -> str:
@@ -64,115 +71,78 @@ def notes(table: Table) -> list[str]:
     return [*(f"{mark(table, text)} {text}." for text in table.footnotes), *(f"{text}." for text in table.remarks)]
 
 
-def clean(text: str) -> str:
-    """Without control characters, bidirectional overrides and line breaks."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)
+def as_grid(table: Table) -> Grid:
+    """The table as texts, the best of each row bold."""
+    rows = []
+    each = 3 if table.verdicts else 2
+    for line in table.lines:
+        # title and shots, then published columns, then the cells of each run
+        places = {
+            2 + i if i < len(table.models) else 2 + len(table.models) + each * (i - len(table.models))
+            for i in line.best
+        }
+        cells = [Text(text, i in places, _tone(text)) for i, text in enumerate(row(table, line))]
+        rows.append(Row(tuple(cells), line.group))
+    return Grid(tuple(heading(table)), tuple(rows), tuple(notes(table)))
+
+
+def _tone(text: str) -> str | None:
+    word = text.split(" ", 1)[0]
+    return {"reproduced": GOOD, "lower": BAD}.get(word)
 
 
 def markdown(table: Table) -> str:
     """A Markdown table, one group after the other."""
-
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(_md(cell) for cell in cells) + " |"
-
-    head = heading(table)
-    out = [line(head), "|---|" + "---:|" * (len(head) - 1)]
-    group = None
-    for entry in table.lines:
-        if entry.group != group:
-            group = entry.group
-            out.append(f"| **{_md(group)}** |" + " |" * (len(head) - 1))
-        out.append(line(row(table, entry)))
-    return "\n".join([*out, "", *(f"{_md(note)}  " for note in notes(table))]) + "\n"
+    return grid.markdown(as_grid(table))
 
 
-def _md(text: str) -> str:
-    return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", clean(text))
+def latex(table: Table) -> str:
+    """A booktabs tabular with its notes below."""
+    return grid.latex(as_grid(table))
+
+
+def as_html(table: Table) -> str:
+    """An HTML table that needs nothing beside it."""
+    return grid.web(as_grid(table))
+
+
+def terminal(table: Table) -> RichTable:
+    """For rich's console; with verdicts, of the published columns only the one that they are on."""
+    return grid.terminal(as_grid(_narrow(table) if table.verdicts else table))
+
+
+def _narrow(table: Table) -> Table:
+    place, columns = table.models.index(table.reference), len(table.models)
+    lines = []
+    for line in table.lines:
+        best = tuple(0 if i == place else i - columns + 1 for i in line.best if i == place or i >= columns)
+        lines.append(replace(line, published=(line.published[place],), best=best))
+    return replace(table, models=(table.reference,), lines=tuple(lines))
 
 
 def as_csv(table: Table) -> str:
     """CSV with plain numbers; a cell that a spreadsheet would run as a formula gets an apostrophe in front."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    fields = [f"{run} {part}" for run in table.runs for part in ("value", "stderr", "n", "difference", "notes")]
-    writer.writerow([_cell_text(text) for text in ["group", "benchmark", "shots", *table.models, *fields]])
+    parts = ("value", "stderr", "n", "of", "difference", "verdict", "notes")
+    fields = [f"{run} {part}" for run in table.runs for part in parts]
+    writer.writerow([csv_cell(text) for text in ["group", "benchmark", "shots", *table.models, *fields, "best"]])
+    columns = [*table.models, *table.runs]
     for entry in table.lines:
-        cells: list[object] = [_cell_text(entry.group), _cell_text(entry.title), entry.shots]
+        cells: list[object] = [csv_cell(entry.group), csv_cell(entry.title), csv_cell(entry.shots)]
         cells += ["" if value is None else value for value in entry.published]
         for cell in entry.measured:
             if cell is None:
-                cells += [""] * 5
+                cells += [""] * len(parts)
             else:
                 cells += [f"{cell.value:.4f}", "" if cell.stderr is None else f"{cell.stderr:.4f}", cell.n]
-                cells += ["" if cell.difference is None else f"{cell.difference:.4f}", "; ".join(cell.marks)]
-        writer.writerow(cells)
+                cells += ["" if cell.of is None else cell.of]
+                cells += ["" if cell.difference is None else f"{cell.difference:.4f}"]
+                cells += [csv_cell(cell.verdict), csv_cell("; ".join(cell.marks))]
+        writer.writerow([*cells, csv_cell("; ".join(columns[i] for i in entry.best))])
     return out.getvalue()
-
-
-def _cell_text(text: str) -> str:
-    text = clean(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def as_json(table: Table) -> str:
     """The table as data."""
-    return json.dumps(asdict(table), ensure_ascii=False, indent=1) + "\n"
-
-
-def latex(table: Table) -> str:
-    """A booktabs tabular with its notes below."""
-    head = heading(table)
-    out = [f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
-    out += [" & ".join(_tex(cell) for cell in head) + " \\\\", "\\midrule"]
-    group = None
-    for entry in table.lines:
-        if entry.group != group:
-            group = entry.group
-            out.append(f"\\multicolumn{{{len(head)}}}{{l}}{{\\textit{{{_tex(group)}}}}} \\\\")
-        out.append(" & ".join(_tex(cell) for cell in row(table, entry)) + " \\\\")
-    out += ["\\bottomrule", "\\end{tabular}", *(f"\\par\\footnotesize {_tex(note)}" for note in notes(table))]
-    return "\n".join(out) + "\n"
-
-
-TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-TEX |= {c: f"\\{c}" for c in "&%$#_"} | {"±": r"$\pm$", "Δ": r"$\Delta$", "–": "--", "†": r"\dag{}", "‡": r"\ddag{}"}
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(c, c) for c in clean(text))
-
-
-def as_html(table: Table) -> str:
-    """A plain HTML table, without style."""
-
-    def cells(tag: str, texts: list[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(clean(text))}</{tag}>" for text in texts) + "</tr>"
-
-    out = ["<table>", "<thead>", cells("th", heading(table)), "</thead>", "<tbody>"]
-    group = None
-    for entry in table.lines:
-        if entry.group != group:
-            group = entry.group
-            out.append(f'<tr><th colspan="{len(heading(table))}">{html.escape(group)}</th></tr>')
-        out.append(cells("td", row(table, entry)))
-    out += ["</tbody>", "</table>", *(f"<p>{html.escape(clean(note))}</p>" for note in notes(table))]
-    return "\n".join(out) + "\n"
-
-
-def terminal(table: Table) -> RichTable:
-    """For rich's console."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    made = RichTable(header_style="bold", title_justify="left")
-    for i, title in enumerate(heading(table)):
-        made.add_column(Text(clean(title)), justify="left" if i == 0 else "right")
-    group = None
-    for entry in table.lines:
-        if entry.group != group:
-            if group is not None:
-                made.add_section()
-            group = entry.group
-            made.add_row(Text(group, style="bold cyan"))
-        made.add_row(*(Text(clean(cell)) for cell in row(table, entry)))
-    return made
+    return json_text(json.dumps(asdict(table), ensure_ascii=False, indent=1)) + "\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.nearest import did_you_mean
+from harness.report.judge import annotate, forms
 from harness.report.published import Published
 
 UNPARSED_NOTED = 0.01
@@ -29,6 +30,14 @@ class Cell:
     """To the reference column; None where that one has no figure, or ours is of sample docs."""
     marks: tuple[str, ...]
     """Footnotes, by text."""
+    of: int | None = None
+    """Docs that there are."""
+    interval: tuple[float, float] | None = None
+    """Of a row that stopped early, in the same unit."""
+    verdict: str = ""
+    """On the reference column's figure."""
+    comparable: bool = False
+    """Whether it may be the best of its row."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Line:
     """One a run; None for what was not measured."""
     part_of: str | None = None
     """The row above that this one is a member of."""
+    best: tuple[int, ...] = ()
+    """Columns with the highest of the comparable figures; published columns come first."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,8 @@ class Table:
     """What the marks mean, in order."""
     remarks: tuple[str, ...] = ()
     """About whole columns."""
+    verdicts: bool = False
+    """Whether verdicts are shown."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,7 @@ def read_run(folder: Path) -> RunScores:
     return RunScores(folder.resolve().name, receipt, scores)
 
 
-def make_table(published: Published, runs: Sequence[RunScores], reference: str) -> Table:
+def make_table(published: Published, runs: Sequence[RunScores], reference: str, *, verdicts: bool = False) -> Table:
     """Published columns and one measured column a run.
 
     Raises:
@@ -121,6 +134,8 @@ def make_table(published: Published, runs: Sequence[RunScores], reference: str) 
         # a member stands below its row, after those that stand there already
         places = [i for i, other in enumerate(lines) if whole and whole in (other.title, other.part_of)]
         lines.insert(places[-1] + 1 if places else len(lines), line)
+    entries = {line.title: [_by_title(run, line.title) for run in runs] for line in lines}
+    lines = annotate(lines, entries, published, runs, reference)
     marks = [mark for line in lines for cell in line.measured if cell for mark in cell.marks]
     return Table(
         models,
@@ -128,7 +143,8 @@ def make_table(published: Published, runs: Sequence[RunScores], reference: str) 
         reference,
         tuple(lines),
         tuple(dict.fromkeys(marks)),
-        tuple(remark for run in runs for remark in _remarks(run)),
+        tuple(remark for run in runs for remark in [*_remarks(run), *forms(run)]),
+        verdicts,
     )
 
 
