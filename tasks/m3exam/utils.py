@@ -33,7 +33,7 @@ def prepared(doc: dict[str, Any], row: int, labels: str) -> dict[str, Any] | Non
         "row": str(row),
         "background": background,
         # docs about one text belong together; a doc without one stands alone
-        "passage": background or f"row {row}",
+        "passage": background or doc["question_text"].strip(),
         "question": doc["question_text"].strip(),
         "options": [f"{label}. {text}" for label, text in zip(shown, texts, strict=True)],
         "labels": list(shown),

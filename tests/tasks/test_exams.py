@@ -68,15 +68,15 @@ def test_m3exam_loads_as_the_hub_lays_it_out(tmp_path: Path) -> None:
         for split in ("dev", "test"):
             front += [f"  - split: {split}", f"    path: {language}/{split}-*"]
             options = ["(1) um", "(2) dois", "(3) três", "(4) quatro"]
-            rows = [m3exam(f"{split} {i}?", str(i % 4 + 1), options, "A text." * (i > 3)) for i in range(6)]
+            rows = [m3exam(f"{split} {i}?", str(i % 4 + 1), options, f"A {split} text." * (i > 3)) for i in range(6)]
             parquet(repo / language / f"{split}-00000-of-00001-0a.parquet", rows)
     (repo / "README.md").write_text("\n".join([*front, "---", "Text."]), encoding="utf-8")
     made = asked(tmp_path, "m3exam")
     assert made.complete
     assert [task.task.config.metadata["language"] for task in made.tasks] == list(M3EXAM.values())
     request = made.tasks[0].docs[5].requests[0]
-    assert request.query == "A text.\nQuestão: test 5?\nA. um\nB. dois\nC. três\nD. quatro\nResposta:"
-    assert [doc.doc["passage"] for doc in made.tasks[0].docs] == [*(f"row {i}" for i in range(4)), *["A text."] * 2]
+    assert request.query == "A test text.\nQuestão: test 5?\nA. um\nB. dois\nC. três\nD. quatro\nResposta:"
+    assert [doc.doc["passage"] for doc in made.tasks[0].docs] == [*(f"test {i}?" for i in range(4)), *["A test text."] * 2]
 
 
 @pytest.mark.parametrize(
