@@ -98,6 +98,11 @@ class TorchBackend:
         return files.locate(self.options.model, self.options.revision)
 
     @functools.cached_property
+    def dtype(self) -> str:
+        """The dtype that is loaded; ``auto`` if it is the checkpoint's own."""
+        return loading.resolve_dtype(self.checkpoint, self.options.dtype, loading.resolve_device(self.options.device))
+
+    @functools.cached_property
     def _tokenizer(self) -> Tokenizer:
         return Tokenizer(loading.load_tokenizer(self.checkpoint), cast(Boundary, self.options.boundary))
 
@@ -114,7 +119,7 @@ class TorchBackend:
     def fingerprint(self) -> str:
         """Weights and tokenizer by content, dtype, and what changes the tokens that go in."""
         options = self.options
-        parts = ["torch", files.fingerprint(self.checkpoint), options.dtype, str(options.max_length), options.boundary]
+        parts = ["torch", files.fingerprint(self.checkpoint), self.dtype, str(options.max_length), options.boundary]
         return ":".join(parts)
 
     def describe(self) -> dict[str, Any]:
@@ -128,7 +133,7 @@ class TorchBackend:
             "kind": self.options.model_kind or model_kind(self.checkpoint.name),
             "source": self.checkpoint.path if not self.checkpoint.local else self.options.model,
             "fingerprint": self.fingerprint(),
-            "dtype": self.options.dtype,
+            "dtype": self.dtype,
             "device": loading.resolve_device(self.options.device),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
@@ -148,7 +153,7 @@ class TorchBackend:
         if count is None:
             return None
         device = loading.resolve_device(self.options.device)
-        return loading.matmul_flops(self.options.dtype, device) / 3 / (2 * count)
+        return loading.matmul_flops(self.dtype, device) / 3 / (2 * count)
 
     @property
     def max_length(self) -> int:

@@ -15,7 +15,7 @@ from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -110,14 +110,22 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def resolve_dtype(checkpoint: Checkpoint, dtype: str, device: str) -> torch.dtype | str:
-    """The dtype to load: ``auto`` is the checkpoint's own; a quantised GGUF is opened as bfloat16."""
+def resolve_dtype(checkpoint: Checkpoint, dtype: str, device: str) -> str:
+    """The dtype to load: ``auto`` is the checkpoint's own.
+
+    A quantised GGUF has none: it is opened as bfloat16, or as float32 on processors that multiply it faster.
+    """
+    if dtype != "auto" or not checkpoint.gguf:
+        return dtype
+    return "bfloat16" if device != "cpu" or _multiplies_bfloat16() else "float32"
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it, or at least wide ones that the library uses instead."""
     import torch
 
-    if dtype == "auto":
-        return torch.bfloat16 if checkpoint.gguf else "auto"
-    resolved: torch.dtype = getattr(torch, dtype)
-    return resolved
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "avx512_bw", "bf16", "sve_bf16"))
 
 
 def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def matmul_flops(dtype: str, device: str) -> float:
 
     import torch
 
-    n = 1024
+    n = 512
     kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
     a = torch.ones((n, n), dtype=kind, device="cuda" if device == "auto" else device)
     best = float("inf")

@@ -1,0 +1,229 @@
+"""The torch backend against lm-eval's HFLM: speed, in turns, on the same checkpoint and the same prompts.
+
+    python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
+                                     [--batch-sizes 8,16,32] [--new-tokens 256] [--rounds 1]
+
+For each row: seconds of both (HFLM at the best of its batch sizes), the ratio beside the one aimed at, both sides'
+scores by this project's scorer, the share of prompt tokens computed, and for scores how far from the limit: wall time
+over (distinct tokens / the most tokens a second that a plain forward pass reaches). For generation: tokens a second
+beside transformers' own ``generate`` at batch 32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import torch
+
+from harness.backends.base import Generated, Response, Scored
+from harness.backends.torch import TorchBackend, TorchOptions
+from harness.backends.torch.answers import cut
+from harness.plan import Benchmark, Generate, Plan, Request, Score, Settings, Source, make_plan
+from harness.plan.tokens import distinct_tokens
+from harness.score.programs import Execution, executing
+from harness.score.scorer import score_plan
+from harness.score.summary import summarise
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark to measure."""
+
+    benchmark: Benchmark
+    """What is asked."""
+    docs: int
+    """Docs asked, unless the command line says otherwise."""
+    aim: float
+    """How many times HFLM's speed is aimed at."""
+
+
+SCORES = (
+    Row(Benchmark("mmlu", "MMLU", ("mmlu_question",), 5, "acc", None), 200, 6),
+    Row(Benchmark("c_eval", "C-Eval", ("c_eval_val",), 5, "acc", None), 200, 6),
+    Row(Benchmark("hellaswag", "HellaSwag", ("hellaswag_text",), 10, "acc_norm", None), 200, 30),
+    Row(Benchmark("arc_c", "ARC-C", ("arc_c_text",), 25, "acc_norm", None), 200, 45),
+    Row(Benchmark("winogrande", "Winogrande", ("winogrande_suffix",), 5, "acc", None), 200, 4),
+    Row(Benchmark("truthfulqa", "TruthfulQA", ("truthfulqa_mc2_primed",), 0, "mc2", None), 200, 4),
+)
+TEXTS = (
+    Row(Benchmark("gsm8k", "GSM8K", ("gsm8k_qwen_cot",), 4, "exact_match", "flexible"), 200, 2.5),
+    Row(Benchmark("humaneval", "HumanEval", ("humaneval_evalplus",), 0, "pass@1", "base"), 164, 1.5),
+)
+# in a set of many subjects, these many are measured: prompts of one subject share their shots
+SUBJECTS = {"mmlu": 3, "c_eval": 3}
+GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds for all rows."""
+
+    source: Source
+    """Where docs come from."""
+    docs: int | None
+    """Docs a row; None takes the row's own number."""
+    new_tokens: int | None
+    """The most new tokens of a text; None takes the task's own number."""
+    batch_sizes: tuple[int, ...] | None
+    """Those that HFLM is tried with; None takes 1, 8, 32 for scores and 8, 16, 32 for texts."""
+    rounds: int
+    """How often each side runs; its best time counts."""
+
+
+def plan_of(row: Row, setting: Setting) -> Plan:
+    """The docs of a row, all from as few subjects as it names."""
+    settings = Settings(
+        limit=setting.docs or row.docs,
+        generation={"max_tokens": setting.new_tokens} if setting.new_tokens else {},
+    )
+    benchmark = row.benchmark
+    if subjects := SUBJECTS.get(benchmark.name):
+        whole = make_plan((benchmark,), setting.source, Settings(limit=1000), strict=True, named=True)
+        names = tuple(task.name for task in whole.benchmarks[0].tasks[:subjects])
+        benchmark = Benchmark(benchmark.name, benchmark.title, names, benchmark.shots, benchmark.metric, None)
+    return make_plan((benchmark,), setting.source, settings, strict=True, named=True)
+
+
+def timed(run: Callable[[], Mapping[str, Response]], rounds: int) -> tuple[float, Mapping[str, Response]]:
+    """The best time of some rounds, and the answers."""
+    best, answers = float("inf"), {}
+    for _ in range(rounds):
+        began = time.perf_counter()
+        answers = run()
+        best = min(best, time.perf_counter() - began)
+    return best, answers
+
+
+def ours(backend: TorchBackend, requests: Sequence[Request]) -> dict[str, Response]:
+    return {request.hash: answer for batch in backend.answer(requests) for request, answer in batch}
+
+
+def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) -> dict[str, Response]:
+    """HFLM's answers, as responses of ours."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    lm = HFLM(pretrained=backend._model, tokenizer=backend.tokenizer().inner, batch_size=batch_size)
+    answers: dict[str, Response] = {}
+    scores = [r for r in requests if isinstance(r, Score)]
+    asked = [Instance("loglikelihood", {}, (r.context, c), i) for r in scores for i, c in enumerate(r.continuations)]
+    if asked:
+        values = iter(lm.loglikelihood(asked, disable_tqdm=True))
+        for r in scores:
+            logprobs, greedy = zip(*(next(values) for _ in r.continuations), strict=True)
+            answers[r.hash] = Scored(tuple(logprobs), tuple(greedy), 0)
+    texts = [r for r in requests if isinstance(r, Generate)]
+    arguments = [{"until": list(r.stop), "max_gen_toks": r.max_tokens, "do_sample": False} for r in texts]
+    made = [Instance("generate_until", {}, (r.context, a), 0) for r, a in zip(texts, arguments, strict=True)]
+    for r, text in zip(texts, lm.generate_until(made, disable_tqdm=True) if made else (), strict=True):
+        answers[r.hash] = Generated(text, "stop", 0, 0)
+    return answers
+
+
+def score(plan: Plan, answers: Mapping[str, Response]) -> float:
+    """The row's value."""
+    with executing(Execution("auto", None, None)):
+        summary = summarise(plan, score_plan(plan, answers))
+    return float(next(iter(summary["benchmarks"].values()))["value"])
+
+
+def plain_speed(backend: TorchBackend) -> float:
+    """The most tokens a second of a plain forward pass, logits left out."""
+    best = 0.0
+    for size in (128, 256, 512, 1024):
+        ids = torch.randint(0, 1000, (1, size))
+        for _ in range(3):
+            began = time.perf_counter()
+            with torch.inference_mode():
+                backend._model.base_model(input_ids=ids, use_cache=False)
+            best = max(best, size / (time.perf_counter() - began))
+    return best
+
+
+def own_generate(backend: TorchBackend, requests: Sequence[Generate], batch: int = 32) -> float:
+    """Tokens a second of transformers' ``generate``: tokens up to each text's stop count, prompts are in the time."""
+    tokenizer = backend.tokenizer()
+    encoded = tokenizer.encode(requests)
+    inner, count, began = tokenizer.inner, 0, time.perf_counter()
+    for start in range(0, len(requests), batch):
+        contexts = [e.context for e in encoded[start : start + batch]]
+        width = max(map(len, contexts))
+        ids = torch.tensor([[inner.eos_token_id] * (width - len(c)) + c for c in contexts])
+        mask = torch.tensor([[0] * (width - len(c)) + [1] * len(c) for c in contexts])
+        limit = max(r.max_tokens for r in requests[start : start + batch])
+        with torch.inference_mode():
+            out = backend._model.generate(
+                ids, attention_mask=mask, max_new_tokens=limit, do_sample=False, pad_token_id=inner.eos_token_id
+            )[:, width:].tolist()
+        for request, row in zip(requests[start : start + batch], out, strict=True):
+            end = row.index(inner.eos_token_id) + 1 if inner.eos_token_id in row else len(row)
+            text = tokenizer.decode(row[:end])
+            kept = cut(text, request.stop)
+            count += end if kept == text else min(end, tokenizer.count(kept) + 1)
+    return count / (time.perf_counter() - began)
+
+
+def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
+    """Both sides on one row, in turns; a line of results."""
+    plan = plan_of(row, setting)
+    requests = plan.unique()
+    is_text = isinstance(requests[0], Generate)
+    sizes = setting.batch_sizes or ((8, 16, 32) if is_text else (1, 8, 32))
+    before = backend.took()
+    seconds, mine = timed(lambda: ours(backend, requests), setting.rounds)
+    after = backend.took()
+    spent = {key: (after[key] - before.get(key, 0)) / setting.rounds for key in ("computed_tokens", "new_tokens")}
+    times = {size: timed(lambda size=size: theirs(backend, requests, size), setting.rounds) for size in sizes}  # type: ignore[misc]
+    best = min(times, key=lambda size: times[size][0])
+    slow, other = times[best]
+    encoded = backend.tokenizer().encode(requests)
+    line = (
+        f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s against {slow:.1f} s (batch {best}): "
+        f"{slow / seconds:.1f} times, aim {row.aim}; scores {score(plan, mine):.3f} and {score(plan, other):.3f}; "
+        f"{spent['computed_tokens'] / sum(e.tokens for e in encoded):.1%} of prompt tokens computed"
+    )
+    if is_text:
+        own = own_generate(backend, [r for r in requests if isinstance(r, Generate)])
+        speed = spent["new_tokens"] / seconds
+        same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
+        return line + (
+            f"; {speed:.0f} tokens/s against {own:.0f} of generate: {speed / own:.2f} times, aim {GENERATE_AIM}; "
+            f"{same} texts the same"
+        )
+    limit = distinct_tokens(encoded) / plain_speed(backend)
+    return line + f"; {seconds / limit:.2f} times the limit"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--rows", default=",".join(row.benchmark.name for row in TEXTS))
+    parser.add_argument("--docs", type=int)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--new-tokens", type=int)
+    parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--slots", type=int, default=TorchOptions.slots)
+    options = parser.parse_args()
+    rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
+    setting = Setting(
+        Source("mirror", options.data_root), options.docs, options.new_tokens, options.batch_sizes, options.rounds
+    )
+    backend = TorchBackend(TorchOptions(dtype=options.dtype, slots=options.slots))
+    backend.check()
+    print(f"{options.dtype}, {torch.get_num_threads()} threads; packed by {backend.way.name}", flush=True)
+    for name in options.rows.split(","):
+        print(measure(rows[name], backend, setting), flush=True)
+
+
+if __name__ == "__main__":
+    main()
