@@ -42,7 +42,7 @@ def prepare(config: Config) -> Prepared:
     Raises:
         UserError: anything that the user must mend first.
     """
-    _quiet_libraries()
+    quiet_libraries()
     backend = make_backend(config.backend_kind, config.backend)
     backend.check()
     plan = make_plan(config.benchmarks, config.source, config.settings, strict=config.strict, named=config.named)
@@ -95,11 +95,11 @@ def evaluate(config: Config) -> Path:
         print(f"{name} does not run: {reason}", file=sys.stderr)
     if not prepared.plan.benchmarks:
         raise UserError(f"suite = {config.suite}: none of its benchmarks can run.", "See the lines above.")
-    identity = _identity(prepared)
-    folder = _folder(prepared, identity)
+    identity = identify(prepared)
+    folder = run_folder(prepared, identity)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     receipt = make_receipt(prepared, identity) | {"status": "running", "started": started}
-    _write_json(folder / "receipt.json", receipt)
+    write_json(folder / "receipt.json", receipt)
     print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
     with Store(config.run_dir / "store.sqlite") as store:
         collected = collect(prepared.plan.unique(), prepared.backend, store)
@@ -107,7 +107,7 @@ def evaluate(config: Config) -> Path:
     receipt |= {"totals": asdict(collected.totals)}
     write_scores(folder, prepared, collected.responses, receipt)
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write_json(folder / "receipt.json", receipt)
+    write_json(folder / "receipt.json", receipt)
     return folder
 
 
@@ -117,22 +117,31 @@ def rescore(folder: Path) -> None:
     Raises:
         UserError: it is no run, or its data sets are not there any more.
     """
-    _quiet_libraries()
+    quiet_libraries()
     receipt = read_receipt(folder)
+    prepared = _prepared_again(folder, receipt)
+    responses = read_responses(folder)
+    write_scores(folder, prepared, responses, receipt)
+    receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(folder / "receipt.json", receipt)
+
+
+def _prepared_again(folder: Path, receipt: dict[str, Any]) -> Prepared:
+    """What a run's scoring needs, without its model."""
+    if "imported" in receipt:
+        from harness.replay.importing import prepared_again
+
+        return prepared_again(folder, receipt)
     config = check(receipt["config"])
     plan = make_plan(config.benchmarks, config.source, config.settings, strict=False, named=False)
     kept = tuple(b for b in plan.benchmarks if b.benchmark.name in receipt["benchmarks"])
     gone = [name for name in receipt["benchmarks"] if name not in {b.benchmark.name for b in kept}]
     if gone:
         raise UserError(f"{folder.name}: {gone[0]}: {plan.skipped[gone[0]]}", "Scoring needs the docs that were asked.")
-    prepared = Prepared(config, make_backend(config.backend_kind, config.backend), Plan(kept, receipt["skipped"]))
-    responses = read_responses(folder)
-    write_scores(folder, prepared, responses, receipt)
-    receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write_json(folder / "receipt.json", receipt)
+    return Prepared(config, make_backend(config.backend_kind, config.backend), Plan(kept, receipt["skipped"]))
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """No progress bars but our own; tqdm reads this when it is first imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -142,7 +151,7 @@ def _count(plan: Plan) -> str:
     return f"{len(plan.benchmarks)} benchmarks, {docs:,} docs, {len(plan.unique()):,} requests"
 
 
-def _identity(prepared: Prepared) -> dict[str, Any]:
+def identify(prepared: Prepared) -> dict[str, Any]:
     """What makes two runs the same measurement."""
     return {
         "model": prepared.backend.fingerprint(),
@@ -151,7 +160,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
+def run_folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
     """The run's folder, made or resumed.
 
     Raises:
@@ -242,8 +251,8 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
         scores = score_plan(prepared.plan, responses)
     summary = summarise(prepared.plan, scores)
     _write_samples(folder, scores)
-    _write_json(folder / "scores.json", summary)
-    _write_json(folder / "results.json", results(prepared.plan, scores, summary, receipt))
+    write_json(folder / "scores.json", summary)
+    write_json(folder / "results.json", results(prepared.plan, scores, summary, receipt))
     table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
     (folder / "table.md").write_text(markdown(table), encoding="utf-8")
     (folder / "table.csv").write_text(as_csv(table), encoding="utf-8")
@@ -262,6 +271,7 @@ def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) ->
     import pyarrow.parquet as pq
 
     from harness.backends.base import to_json
+    from harness.score.scorer import valid
 
     requests = plan.unique()
     options = []
@@ -272,18 +282,13 @@ def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) ->
         {
             "request": [r.hash for r in requests],
             "kind": ["score" if isinstance(r, Score) else "generate" for r in requests],
-            "prefix": pa.array([_text(r.prefix) for r in requests]).dictionary_encode(),
-            "query": [_text(r.query) for r in requests],
+            "prefix": pa.array([valid(r.prefix) for r in requests]).dictionary_encode(),
+            "query": [valid(r.query) for r in requests],
             "options": options,
             "response": [json.dumps(to_json(responses[r.hash])) for r in requests],
         }
     )
     pq.write_table(table, folder / "responses.parquet", compression="zstd")
-
-
-def _text(text: str) -> str:
-    """Text that Parquet can hold: a lone surrogate becomes a replacement character."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def read_responses(folder: Path) -> dict[str, Response]:
@@ -304,7 +309,8 @@ def read_responses(folder: Path) -> dict[str, Response]:
     return {request: from_json(json.loads(response)) for request, response in pairs}
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file at once, so that no reader meets half of it."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
     part.replace(path)
