@@ -69,7 +69,8 @@ def samples(found: Sequence[Agreements]) -> str:
     lines = []
     for each in found:
         for row in each.differ.to_dict("records"):
-            ours = f"here {_right(row['score'])} {_short(row['extracted'])} ({row['rule'] if isinstance(row['rule'], str) else 'no rule'})"
+            rule = row["rule"] if isinstance(row["rule"], str) else "no rule"
+            ours = f"here {_right(row['score'])} {_short(row['extracted'])} ({rule})"
             theirs = f"published {_right(row['verdict'])} {_short(row['extracted_published'])}"
             flag = f"; in doubt: {row['flag']}" if row["flag"] else ""
             target = _short(row["target"])

@@ -69,12 +69,12 @@ def import_files(
     verdicts = published(parts, config, placed)
 
     def planned(choice: str) -> tuple[Config, Plan, Mapping[str, Response]]:
-        rival = configured(parts, wanted, [*choices, choice])
+        rival = configured(parts, wanted, [*choices, *choice.split()])
         return rival, *assemble(parts, rival, placed)
 
     found = [choose(p.row.benchmark, _rivals(p.row, overrides), verdicts, planned) for p in parts]
     rules = [rule for rule in found if rule is not None]
-    choices += [rule.chosen for rule in rules]
+    choices += [choice for rule in rules for choice in rule.chosen.split()]
     config = configured(parts, wanted, choices)
     plan, responses = assemble(parts, config, placed)
     prepared = Prepared(config, make_backend(config.backend_kind, config.backend), plan)
@@ -130,7 +130,8 @@ def _scorable(file: ForeignFile, benchmark: str | None, data_root: Path | None) 
 def _rivals(row: Row, overrides: Sequence[str]) -> tuple[str, ...]:
     """The variants to choose from, unless the user chose."""
     keys = {override.partition("=")[0] for override in overrides}
-    return () if any(rival.partition("=")[0] in keys for rival in row.rivals) else row.rivals
+    theirs = {choice.partition("=")[0] for rival in row.rivals for choice in rival.split()}
+    return () if keys & theirs else row.rivals
 
 
 def _model(files: Sequence[ForeignFile], model: str | None) -> str:

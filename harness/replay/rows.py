@@ -44,7 +44,7 @@ class Row:
     authors: tuple[str, ...] = ()
     """Protocol choices with which the benchmark's authors give verdicts, as overrides."""
     rivals: tuple[str, ...] = ()
-    """Further choices of one key: the variants of their rules that the authors have used, the likeliest first."""
+    """The variants of their rules that authors have used, the likeliest first: overrides, joined by spaces."""
     question: str | None = None
     """The column of the data set that holds the question, to find docs by their text."""
     comparison: bool = False
@@ -86,11 +86,14 @@ def _known(file: ForeignFile) -> dict[str, tuple[Row, ...]]:
     gsm8k = Row(
         "gsm8k", "correct", lambda s: "gsm8k_qwen_cot",
         lambda s: {"question": s.prompt, "answer": f"#### {_target(s)}"}, _last, whole=1319, question="question",
-        rivals=tuple(f"gsm8k.extraction={name}" for name in ("flexible", "answer_line", "strict")),
+        rivals=tuple(f"gsm8k.extraction={name}" for name in ("flexible", "answer_line")),
     )  # fmt: skip
     math = Row(
         "math", "correct", lambda s: "math_minerva", _math, whole=5000, question="problem",
-        rivals=("math.extraction=last_box", "math.extraction=final_answer"),
+        rivals=(
+            "math.extraction=last_box math.answer=either", "math.extraction=last_box math.answer=minerva",
+            "math.extraction=final_answer math.answer=minerva",
+        ),
     )  # fmt: skip
     theoremqa = Row(
         "theoremqa", "correct", lambda s: "theoremqa_all", _theoremqa, lambda s: str(s.fields.get("index", s.doc_id)),

@@ -29,7 +29,7 @@ class Variant:
     benchmark: str
     """The benchmark."""
     chosen: str
-    """The choice, as an override."""
+    """The choices, as overrides."""
     agreement: dict[str, int]
     """Agreeing verdicts of each rival."""
     of: int
@@ -56,16 +56,16 @@ def choose(
     for rival in rivals:
         config, plan, responses = planned(rival)
         bench = next(b for b in plan.benchmarks if b.benchmark.name == benchmark)
-        if scored is None or not _differs_in_filter(scored[0], bench):
+        if scored is None or not _recorded(scored[0], bench):
             with executing(Execution(config.sandbox, config.workers, config.run_dir / "executions.sqlite")):
                 scored = bench, score_plan(Plan((bench,), {}), responses)
         agreement[rival] = _agreeing(scored[1], bench, wanted)
     return Variant(benchmark, max(agreement, key=lambda rival: agreement[rival]), agreement, len(wanted))
 
 
-def _differs_in_filter(scored: BenchmarkPlan, bench: BenchmarkPlan) -> bool:
-    """Whether one scoring holds both: lm-eval applies all of a task's filters at once."""
-    return scored.benchmark.filter != bench.benchmark.filter
+def _recorded(scored: BenchmarkPlan, bench: BenchmarkPlan) -> bool:
+    """Whether one scoring holds both: a task's samples have all metrics of all its filters."""
+    return (scored.benchmark.metric, scored.benchmark.filter) != (bench.benchmark.metric, bench.benchmark.filter)
 
 
 def _agreeing(scores: Sequence[TaskScores], bench: BenchmarkPlan, wanted: pd.Series[float]) -> int:

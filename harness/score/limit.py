@@ -28,14 +28,15 @@ UNREADABLE: Final = (OutOfTime, ValueError, ArithmeticError, RecursionError, Mem
 def limited(seconds: float) -> Iterator[None]:
     """Raise ``OutOfTime`` in the block once it has taken this long; off the main thread there is no limit.
 
-    An alarm of an outer block or another library goes on afterwards with the time that it has left.
+    The alarm of an outer block, or of another library, bounds this one and goes on afterwards with what it has left.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     began = time.monotonic()
+    before, _ = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.signal(signal.SIGALRM, _over)
-    before, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, before) if before else seconds)
     try:
         yield
     finally:

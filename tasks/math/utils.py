@@ -99,10 +99,11 @@ def _plain(text: str) -> str:
 
 
 def verdicts(doc: dict[str, Any], results: list[Extracted]) -> dict[str, float]:
-    """String equality after the normalisation, and equality as expressions."""
+    """String equality after the normalisation, equality as expressions, and either of the two."""
     found = results[0]
     same = found != UNPARSED and found == gold(doc)
-    return {"minerva": float(same), "math_verify": float(verified(doc["solution"], found.text))}
+    equal = verified(doc["solution"], found.text)
+    return {"minerva": float(same), "math_verify": float(equal), "either": float(same or equal)}
 
 
 def verified(solution: str, text: str) -> bool:
