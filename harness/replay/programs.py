@@ -41,7 +41,9 @@ def spec(benchmark: str) -> dict[str, Any] | None:
     """The row of a benchmark of code, as ``conf/benchmark`` would have it; None for any other."""
     if benchmark in PYTHON:
         title, tests = PYTHON[benchmark]
-        row = {"title": title, "tasks": [benchmark], "filter": tests, "average": "micro"}
+        row: dict[str, Any] = {"title": title, "tasks": [benchmark], "filter": tests, "average": "micro"}
+        if benchmark.startswith("mbpp"):
+            row |= {"compare": "exact", "choices": {"compare": ["exact", "sets"]}}
         return {**row, "shots": 0, "metric": "pass@1"}
     if benchmark == "multipl_e":
         row = {"title": "MultiPL-E", "tasks": [*MULTIPL_E.values()], "filter": "executed", "average": "macro"}
@@ -92,10 +94,13 @@ def source(prompt: str, answer: str) -> str:
     return prompt.strip() + "\n" + code.split("\n```")[0]
 
 
-def run_base(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
-    """An lm-eval filter: the status of each program under its doc's base inputs, or its checks where it has none."""
+def run_base(resps: list[list[str]], docs: list[dict[str, Any]], *, compare: str = "exact") -> list[list[Extracted]]:
+    """An lm-eval filter: the status of each program under its doc's base inputs, or its checks where it has none.
+
+    ``compare="sets"`` takes the answers of a few problems as sets: see :func:`evalplus.problem`.
+    """
     if "base_input" in docs[0]:
-        return _in_places(resps, [verdict.base for verdict in _evaluated(resps, docs, "base")])
+        return _in_places(resps, [verdict.base for verdict in _evaluated(resps, docs, "base", compare)])
     programs = [
         Program("python", source(doc["prompt"], text), doc["tests"])
         for doc, texts in zip(docs, resps, strict=True)
@@ -104,13 +109,15 @@ def run_base(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Ex
     return _in_places(resps, _executed(programs))
 
 
-def run_plus(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
+def run_plus(resps: list[list[str]], docs: list[dict[str, Any]], *, compare: str = "exact") -> list[list[Extracted]]:
     """An lm-eval filter: the status of each program under its doc's base and plus inputs."""
-    return _in_places(resps, [verdict.plus for verdict in _evaluated(resps, docs, "plus")])
+    return _in_places(resps, [verdict.plus for verdict in _evaluated(resps, docs, "plus", compare)])
 
 
-def _evaluated(resps: list[list[str]], docs: list[dict[str, Any]], tests: Any) -> list[evalplus.PlusVerdict]:
-    problems = {doc["task_id"]: evalplus.problem(doc, sets=doc["sets"]) for doc in docs}
+def _evaluated(
+    resps: list[list[str]], docs: list[dict[str, Any]], tests: Any, compare: str
+) -> list[evalplus.PlusVerdict]:
+    problems = {doc["task_id"]: evalplus.problem(doc, sets=compare == "sets") for doc in docs}
     programs = [
         (doc["task_id"], source(doc["prompt"] if doc["continues"] else "", text))
         for doc, texts in zip(docs, resps, strict=True)

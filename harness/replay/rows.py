@@ -145,21 +145,25 @@ def _theoremqa(sample: Sample) -> Doc:
 
 def _plus(name: str, file: ForeignFile) -> tuple[Row, ...]:
     """Base and plus rows: the plus row needs the inputs that EvalPlus added."""
-    whole = 164 if name == "humaneval" else MBPP_TODAY
-    problems = {sample.fields.get("doc_id", sample.doc_id) for sample in file.samples}
-    if name == "mbpp" and len(problems) > MBPP_TODAY:
-        whole = 399
-    today = whole != 399
-    task = "humaneval_evalplus" if name == "humaneval" else f"mbpp_{'0.2.0' if today else '0.1.0'}"
-    base = Row(name, "base", lambda s: task, lambda s: _checked(s, today), whole=whole)
-    plus = Row(f"{name}_plus", "plus", lambda s: f"{task}_plus", lambda s: _checked(s, today), whole=whole)
-    return base, plus
+    if name == "humaneval":
+        task, whole, first = "humaneval_evalplus", 164, None
+    else:
+        problems = {sample.fields.get("doc_id", sample.doc_id) for sample in file.samples}
+        early = len(problems) > MBPP_TODAY
+        task, whole, first = ("mbpp_0.1.0", 399, "exact") if early else ("mbpp_0.2.0", MBPP_TODAY, "sets")
+
+    def row(benchmark: str, verdict: str, task: str) -> Row:
+        ways = sorted(("exact", "sets"), key=lambda way: way != first) if first else []
+        rivals = tuple(f"{benchmark}.compare={way}" for way in ways)
+        return Row(benchmark, verdict, lambda s: task, _checked, whole=whole, rivals=rivals)
+
+    return row(name, "base", task), row(f"{name}_plus", "plus", f"{task}_plus")
 
 
-def _checked(sample: Sample, sets: bool) -> Doc:
+def _checked(sample: Sample) -> Doc:
     fields = sample.fields
     doc: Doc = {"task_id": fields["doc_id"], "prompt": sample.prompt, "continues": not fields.get("whole", False)}
-    doc |= {"tests": fields.get("tests") or "", "entry_point": fields.get("entry_point") or "", "sets": sets}
+    doc |= {"tests": fields.get("tests") or "", "entry_point": fields.get("entry_point") or ""}
     if "base_input" in fields:
         # as JSON: of all types, which no column of a table holds
         inputs = {key: _json(fields[key]) for key in ("base_input", "plus_input", "atol")}
