@@ -1,7 +1,7 @@
 # make eval     the quickstart suite with the embedded model: no network but the package index
 # make test     all tests      make check   linter and types      make bench   measured against peers
 # make toolchains   compilers and run times of the languages that benchmarks of code use (Debian)
-# make verify       every published program judged here (needs ../shared)
+# make verify       every published output scored here, beside its published verdict (needs ../shared)
 # ARGS="…" passes overrides, for example: make eval ARGS="suite=quickstart limit=10"
 
 PYTHON ?= python3

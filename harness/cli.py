@@ -83,6 +83,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides of conf/eval.yaml")
     made = add("score", run_score, "score stored responses again, no model")
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
+    made.add_argument("--against-published", action="store_true", help="beside the verdicts that came with the outputs")
+    made.add_argument("--samples", action="store_true", help="list the samples whose verdicts differ")
+    made.add_argument("--format", choices=["text", "md"], default="text", help="of the agreement's table")
+    made = add("import", run_import, "foreign outputs as a run: published outputs, lm-eval samples, EvalPlus results")
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files of one model")
+    made.add_argument("--run", required=True, metavar="NAME", help="the run's name")
+    made.add_argument("--data-root", type=Path, metavar="DIR", help="a mirror of the data sets, to join the docs")
+    made.add_argument("--benchmark", help="what the file is scored as, instead of what its name says")
+    made.add_argument("--model", help="the model's name, instead of what the file's name says")
+    made.add_argument("--with", nargs="+", default=[], metavar="key=value", dest="choices", help="protocol choices")
     made = add("table", run_table, "the published table with the measured columns beside it")
     made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
@@ -164,6 +174,30 @@ def run_score(options: argparse.Namespace) -> int:
     for folder in options.runs:
         rescore(folder)
         print(f"wrote {_short(folder / 'scores.json')}")
+        if options.against_published:
+            from harness.replay import agreement, agreement_table
+
+            found = agreement.of_run(folder)
+            print(agreement_table.render(found, options.format))
+            if options.samples:
+                print(agreement_table.samples(found))
+    return 0
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """``harness import``."""
+    from harness.replay.importing import import_files
+
+    folder = import_files(
+        options.files,
+        options.run,
+        data_root=options.data_root,
+        benchmark=options.benchmark,
+        model=options.model,
+        overrides=options.choices,
+    )
+    _show([folder], "Qwen2-72B")
+    print(f"wrote {_short(folder)}")
     return 0
 
 

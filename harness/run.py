@@ -44,7 +44,7 @@ def prepare(config: Config) -> Prepared:
     Raises:
         UserError: anything that the user must mend first.
     """
-    _quiet_libraries()
+    quiet_libraries()
     backend = make_backend(config.backend_kind, config.backend)
     backend.check()
     able = backend.capabilities
@@ -106,11 +106,11 @@ def evaluate(config: Config) -> Path:
         print(f"{name} does not run: {reason}", file=sys.stderr)
     if not prepared.plan.benchmarks:
         raise UserError(f"suite = {config.suite}: none of its benchmarks can run.", "See the lines above.")
-    identity = _identity(prepared)
-    folder = _folder(prepared, identity)
+    identity = identify(prepared)
+    folder = run_folder(prepared, identity)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     receipt = make_receipt(prepared, identity) | {"status": "running", "started": started}
-    _write_json(folder / "receipt.json", receipt)
+    write_json(folder / "receipt.json", receipt)
     print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
     plan = prepared.plan
     with Store(config.run_dir / "store.sqlite") as store:
@@ -123,7 +123,7 @@ def evaluate(config: Config) -> Path:
     receipt |= {"totals": asdict(collected.totals), "took": prepared.backend.took()}
     write_scores(folder, prepared, collected.responses, receipt)
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write_json(folder / "receipt.json", receipt)
+    write_json(folder / "receipt.json", receipt)
     return folder
 
 
@@ -152,8 +152,21 @@ def rescore(folder: Path) -> None:
     Raises:
         UserError: it is no run, or its data sets are not there any more.
     """
-    _quiet_libraries()
+    quiet_libraries()
     receipt = read_receipt(folder)
+    prepared = _prepared_again(folder, receipt)
+    responses = read_responses(folder)
+    write_scores(folder, prepared, responses, receipt)
+    receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(folder / "receipt.json", receipt)
+
+
+def _prepared_again(folder: Path, receipt: dict[str, Any]) -> Prepared:
+    """What a run's scoring needs, without its model."""
+    if "imported" in receipt:
+        from harness.replay.importing import prepared_again
+
+        return prepared_again(folder, receipt)
     config = check(receipt["config"])
     # the form that the backend of the run could answer
     asked = receipt["prompt"]
@@ -163,15 +176,12 @@ def rescore(folder: Path) -> None:
     gone = [name for name in receipt["benchmarks"] if name not in {b.benchmark.name for b in kept}]
     if gone:
         raise UserError(f"{folder.name}: {gone[0]}: {plan.skipped[gone[0]]}", "Scoring needs the docs that were asked.")
-    backend = make_backend(config.backend_kind, config.backend)
-    prepared = Prepared(config, backend, Plan(kept, receipt["skipped"], config.composites))
-    responses = read_responses(folder)
-    write_scores(folder, prepared, responses, receipt)
-    receipt |= {"rescored": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write_json(folder / "receipt.json", receipt)
+    return Prepared(
+        config, make_backend(config.backend_kind, config.backend), Plan(kept, receipt["skipped"], config.composites)
+    )
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """No progress bars but our own; tqdm reads this when it is first imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -181,7 +191,7 @@ def _count(plan: Plan) -> str:
     return f"{len(plan.benchmarks)} benchmarks, {docs:,} docs, {len(plan.unique()):,} requests"
 
 
-def _identity(prepared: Prepared) -> dict[str, Any]:
+def identify(prepared: Prepared) -> dict[str, Any]:
     """What makes two runs the same measurement."""
     wanted = prepared.config.precision
     return {
@@ -195,7 +205,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
+def run_folder(prepared: Prepared, identity: dict[str, Any]) -> Path:
     """The run's folder, made or resumed.
 
     Raises:
@@ -299,8 +309,8 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
     if "precision" in receipt:
         annotate(summary, prepared.plan, scores, receipt["precision"])
     _write_samples(folder, scores)
-    _write_json(folder / "scores.json", summary)
-    _write_json(folder / "results.json", results(plan, scores, summary, receipt))
+    write_json(folder / "scores.json", summary)
+    write_json(folder / "results.json", results(plan, scores, summary, receipt))
     table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
     (folder / "table.md").write_text(markdown(table), encoding="utf-8")
     (folder / "table.csv").write_text(as_csv(table), encoding="utf-8")
@@ -319,6 +329,7 @@ def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) ->
     import pyarrow.parquet as pq
 
     from harness.backends.base import to_json
+    from harness.score.scorer import valid
 
     requests = plan.unique()
     options = []
@@ -329,18 +340,13 @@ def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) ->
         {
             "request": [r.hash for r in requests],
             "kind": ["score" if isinstance(r, Score) else "generate" for r in requests],
-            "prefix": pa.array([_text(r.prefix) for r in requests]).dictionary_encode(),
-            "query": [_text(r.context if r.messages else r.query) for r in requests],
+            "prefix": pa.array([valid(r.prefix) for r in requests]).dictionary_encode(),
+            "query": [valid(r.context if r.messages else r.query) for r in requests],
             "options": options,
             "response": [json.dumps(to_json(responses[r.hash])) for r in requests],
         }
     )
     pq.write_table(table, folder / "responses.parquet", compression="zstd")
-
-
-def _text(text: str) -> str:
-    """Text that Parquet can hold: a lone surrogate becomes a replacement character."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def read_responses(folder: Path) -> dict[str, Response]:
@@ -361,7 +367,8 @@ def read_responses(folder: Path) -> dict[str, Response]:
     return {request: from_json(json.loads(response)) for request, response in pairs}
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file at once, so that no reader meets half of it."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
     part.replace(path)

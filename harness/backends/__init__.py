@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.typed import typed
 
-KINDS = ("torch",)
+KINDS = ("torch", "replay")
 
 __all__ = [
     "KINDS",
@@ -34,4 +34,8 @@ def make_backend(kind: str, options: dict[str, Any]) -> Backend:
         from harness.backends.torch import TorchBackend, TorchOptions
 
         return TorchBackend(typed(TorchOptions, options, "backend."))
+    if kind == "replay":
+        from harness.backends.replay import ReplayBackend, ReplayOptions
+
+        return ReplayBackend(typed(ReplayOptions, options, "backend."))
     raise UserError(f"backend.kind = {kind}, which is no kind of backend.", did_you_mean(kind, KINDS))

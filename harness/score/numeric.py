@@ -6,6 +6,8 @@ import ast
 import math
 import re
 
+LONGEST = 1000  # signs; what is longer is no number but a text
+MAX_ITEMS = 100  # of a list
 MAX_POWER = 1000  # a larger exponent is no answer but a way to stop the machine
 NAMES = {"pi": math.pi, "e": math.e}
 FUNCTIONS = {"sqrt": math.sqrt, "log": math.log, "ln": math.log, "exp": math.exp}
@@ -29,10 +31,13 @@ LATEX = (
 
 
 def number(text: str) -> float | None:
-    """The number that a text states, or else the first one in it; None if there is none.
+    """The number that a text states, or else the only one in it; None if there is none.
 
-    Of an equation or an approximation, the right-hand side counts: ``x = 1/2`` is 0.5.
+    Of an equation or an approximation, the right-hand side counts: ``x = 1/2`` is 0.5. A sentence states the only
+    number in it; where it holds several, which one is meant cannot be told. Several lines are no answer.
     """
+    if len(text) > LONGEST or "\n" in text.strip():
+        return None
     plain = re.split(r"=|≈|\\approx", text)[-1]
     for pattern, replacement in LATEX:
         plain = re.sub(pattern, replacement, plain)
@@ -40,19 +45,23 @@ def number(text: str) -> float | None:
     value = _evaluate(plain)
     if value is not None:
         return value
-    # a value with its unit, or a sentence: the longest arithmetic at its start, or the first decimal anywhere
+    # a value with its unit, or a sentence: the longest arithmetic at its start, or the only decimal anywhere
     head = re.match(r"[\d\s.+\-*/()]*\d\)*", plain)
     value = _evaluate(head.group()) if head else None
     if value is not None:
         return value
-    found = DECIMAL.search(plain)
-    return float(found.group()) if found else None
+    found = DECIMAL.findall(plain)
+    return float(found[0]) if len(found) == 1 else None
 
 
 def numbers(text: str) -> list[float] | None:
     """The numbers of a list such as ``[1, 0.5]``, ``(1, 2)`` or ``1, 2``; None if an element states none."""
+    if len(text) > LONGEST:
+        return None
     inner = re.search(r"[\[({](.*)[\])}]", text, re.DOTALL)
     parts = (inner.group(1) if inner else text).split(",")
+    if len(parts) > MAX_ITEMS:
+        return None
     found = [number(part) for part in parts if part.strip()]
     known = [value for value in found if value is not None]
     return known if known and len(known) == len(found) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from harness.errors import UserError
 from harness.plan.benchmark import Benchmark
 from harness.plan.planner import DocPlan, Plan, TaskPlan
 from harness.score.extract import UNPARSED, Extracted
+from harness.score.limit import UNREADABLE, VERDICT_SECONDS, limited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +67,9 @@ def score_task(plan: TaskPlan, benchmark: Benchmark, responses: Mapping[str, Res
     chosen = benchmark.filter if benchmark.filter in filtered else filters[0]
     values: dict[str, list[Any]] = {}
     for name in [chosen, *(f for f in filters if f != chosen)]:
-        for doc, results in zip(plan.docs, filtered[name], strict=True):
-            for metric, value in task.process_results(doc.doc, results).items():
+        for i, doc in enumerate(plan.docs):
+            filtered[name][i], worth = verdict(task, doc.doc, filtered[name][i])
+            for metric, value in worth.items():
                 values.setdefault(metric if name == chosen else f"{metric},{name}", []).append(value)
     metric = benchmark.metric if benchmark.metric in values else next(iter(values))
     form = "generation" if isinstance(answers[0][0], str) else "loglikelihood"
@@ -94,6 +97,19 @@ def score_task(plan: TaskPlan, benchmark: Benchmark, responses: Mapping[str, Res
         {name: task.aggregation().get(name.split(",")[0]) for name in values},
         {name: bool(task.higher_is_better().get(name.split(",")[0], True)) for name in values},
     )
+
+
+def verdict(task: Any, doc: dict[str, Any], results: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What an answer is worth, by metric; one that cannot be compared within the time limit counts as unparsed."""
+    try:
+        with limited(VERDICT_SECONDS):
+            return results, dict(task.process_results(doc, results))
+    except UNREADABLE as error:
+        if task.OUTPUT_TYPE != "generate_until":
+            raise
+        logging.getLogger(__name__).info("%s: an answer cannot be read: %s", task.task_name, error)
+        results = [Extracted(UNPARSED)]
+        return results, dict(task.process_results(doc, results))
 
 
 def _answers(doc: DocPlan, responses: Mapping[str, Response]) -> list[Any]:
@@ -142,11 +158,16 @@ def _texts(
         }
     taken = [results[0][0] if isinstance(results[0], list) else results[0] for results in filtered]
     return {
-        "raw": [texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False) for texts in answers],
-        "extracted": [str(value) for value in taken],
+        "raw": [valid(texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)) for texts in answers],
+        "extracted": [valid(str(value)) for value in taken],
         "rule": [value.rule if isinstance(value, Extracted) else None for value in taken],
         "unparsed": [str(value) == UNPARSED for value in taken],
     }
+
+
+def valid(text: str) -> str:
+    """Text that Parquet can hold: a lone surrogate becomes a replacement character."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _picked(task: Any, doc: dict[str, Any], answer: list[tuple[float, bool]], metric: str) -> str | None:

@@ -1,11 +1,8 @@
 """Extraction of BBH."""
 
-from typing import Any
+from harness.score.extract import AfterLast, filter_by
 
-from harness.score.extract import Extracted, Rule, extract
-
-# greedy in front, so that the last sentence counts even where two stand in one line
-RULES = (Rule("the_answer_is", r"(?s:.*)the answer is +([^\n]*)"),)
+WORDS = "the answer is "
 
 
 def clean(answer: str) -> str:
@@ -13,6 +10,6 @@ def clean(answer: str) -> str:
     return answer.strip().rstrip(".").rstrip()
 
 
-def answers(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
-    """The text behind "the answer is"; what follows "Q:" is the model's own next question."""
-    return [[extract(text.split("\n\nQ:")[0], RULES, clean) for text in texts] for texts in resps]
+# what follows "Q:" is the model's own next question
+line = filter_by([AfterLast("the_answer_is", WORDS)], clean, stops=("\n\nQ:",))
+rest = filter_by([AfterLast("the_answer_is", WORDS, "end")], clean)

@@ -18,7 +18,8 @@ letter = filter_by(
         Rule("correct_answer_is", r"correct answer is:? ?\(?([A-D])\b"),
         Rule("answer_is", r"answer is:? ?\(?([A-D])\b"),
         Rule("last_bracketed", r"\(([A-D])\)", "last"),
-    ]
+    ],
+    stops=("Question:",),
 )
 
 

@@ -20,8 +20,11 @@ QWEN_SHOTS = (
 )
 NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?|-?\$?\.\d+"
 
-last_number = filter_by([Rule("last_number", NUMBER, "last")], number)
-the_answer_is = filter_by([Rule("the_answer_is", rf"The answer is ({NUMBER})")], number)
+STOPS = ("\n\nQuestion", "\nQ:")  # what follows is the model's own next question
+
+last_number = filter_by([Rule("last_number", NUMBER, "last")], number, STOPS)
+the_answer_is = filter_by([Rule("the_answer_is", rf"The answer is ({NUMBER})")], number, STOPS)
+answer_line = filter_by([Rule("answer_line", rf"(?m)^A: *({NUMBER})", "last")], number, STOPS)
 
 
 def qwen_shots(dataset: Any) -> list[dict[str, Any]]:

@@ -4,16 +4,17 @@ The words that the Minerva normalisation removes are read from the installed lm-
 """
 
 import re
-import threading
 from typing import Any
 
 from harness.plan.borrowed import lm_eval_literal
-from harness.score.extract import UNPARSED, Extracted, Rule, extract
+from harness.score import expressions
+from harness.score.extract import UNPARSED, Extracted, Rule, before, filter_by
 
 SOURCE = "minerva_math/utils.py"
-PARSE_SECONDS = 5
+LONGEST = 1000  # signs of an answer
+STOP = "Problem:"  # what follows is the model's own next problem
 COMMAND = re.compile(r"(\\[a-zA-Z]+)")
-RULES = (Rule("final_answer", r"Final Answer: The final answer is(.*?)\.?\s*(?:I hope it is correct|\n|$)"),)
+RULES = (Rule("final_answer", r"Final Answer: The final answer is([^\n]*)"),)
 
 
 def shots() -> list[dict[str, Any]]:
@@ -47,20 +48,32 @@ def boxed(text: str) -> str | None:
     return None
 
 
-def answers(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
-    """The normalised final answer; what follows "Problem:" is the model's own next problem."""
-    return [[extract(text.split("Problem:")[0], RULES, normalised) for text in texts] for texts in resps]
+def sentence(answer: str) -> str:
+    """The normalised answer of the sentence that Minerva's examples end with."""
+    return normalised(answer.split("I hope it is correct")[0].strip().removesuffix("."))
+
+
+class LastBox:
+    r"""The content of the last ``\boxed``, as instruct models write their answers."""
+
+    name = "last_box"
+
+    def find(self, text: str) -> str | None:
+        """The answer, or None."""
+        return boxed(text)
 
 
 def normalised(answer: str) -> str:
     """An answer without units, formatting and thousands separators (Lewkowycz et al. 2022, appendix D)."""
+    if len(answer) > LONGEST:
+        return ""
     removed = lm_eval_literal(SOURCE, "REMOVED_EXPRESSIONS")
     words = [text for text in removed if text.isalpha()]
     text = answer.split("=")[-1]
     # a unit that stands alone goes while there are spaces to tell it from its neighbours
     text = re.sub(rf"(?<!\\)\b(?:{'|'.join(map(re.escape, words))})\b", "", text)
-    for before, after in lm_eval_literal(SOURCE, "SUBSTITUTIONS"):
-        text = text.replace(before, after)
+    for written, instead in lm_eval_literal(SOURCE, "SUBSTITUTIONS"):
+        text = text.replace(written, instead)
     for expression in removed:
         text = _outside_commands(text, expression) if expression.isalpha() else text.replace(expression, "")
     return _plain(text)
@@ -86,22 +99,17 @@ def _plain(text: str) -> str:
 
 
 def verdicts(doc: dict[str, Any], results: list[Extracted]) -> dict[str, float]:
-    """String equality after the normalisation, and equality as expressions."""
+    """String equality after the normalisation, equality as expressions, and either of the two."""
     found = results[0]
     same = found != UNPARSED and found == gold(doc)
-    return {"minerva": float(same), "math_verify": float(verified(doc["solution"], found.text))}
+    equal = verified(doc["solution"], found.text)
+    return {"minerva": float(same), "math_verify": float(equal), "either": float(same or equal)}
 
 
 def verified(solution: str, text: str) -> bool:
     """Whether math-verify finds the answer of a text equal to the solution's."""
-    from math_verify import parse, verify
+    return expressions.equal(solution, before(text, STOP))
 
-    # its time limit is an alarm, which only the main thread of a program can set
-    limit = PARSE_SECONDS if threading.current_thread() is threading.main_thread() else 0
-    return bool(
-        verify(
-            parse(solution, parsing_timeout=limit),
-            parse(text.split("Problem:")[0], parsing_timeout=limit),
-            timeout_seconds=limit,
-        )
-    )
+
+answers = filter_by(RULES, sentence, stops=(STOP,))
+boxes = filter_by([LastBox()], normalised, stops=(STOP,))

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.plan.borrowed import lm_eval_yaml
 from harness.plan.shots import stream
-from harness.score.extract import UNPARSED, Extracted, Rule, extract
+from harness.score.extract import UNPARSED, Rule, filter_by
 
 LETTERS = "ABCDEFGHIJ"
 RULES = (
@@ -13,6 +13,11 @@ RULES = (
     Rule("answer_colon", r"[aA]nswer:\s*([A-J])"),
     Rule("last_letter", r"\b[A-J]\b", "last"),
 )
+# what follows "Question:" is the model's own next question; the authors' script looked there as well
+letter = filter_by(RULES, stops=("Question:",))
+first_pattern = filter_by(RULES[:1])
+two_patterns = filter_by(RULES[:2])
+three_patterns = filter_by(RULES)
 
 
 def of_category(category: str) -> Callable[[Any], Any]:
@@ -45,11 +50,6 @@ psychology = of_category("psychology")
 def chain(doc: dict[str, Any]) -> str:
     """A shot's chain of thought, without the words that end each question."""
     return str(doc["cot_content"]).removeprefix("A: Let's think step by step.").strip()
-
-
-def letters(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
-    """The letter of each answer; what follows "Question:" is the model's own next question."""
-    return [[extract(text.split("Question:")[0], RULES) for text in texts] for texts in resps]
 
 
 def verdicts(doc: dict[str, Any], results: list[str], *, guess_seed: int = 0) -> dict[str, float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.score.extract import UNPARSED, Extracted, Rule, extract
-from harness.score.numeric import number, numbers
+from harness.score.extract import UNPARSED, Rule, filter_by
+from harness.score.numeric import LONGEST, number, numbers
 
 HERE = Path(__file__).parent
 TOLERANCE = 0.04  # of a float, relative to the target
@@ -51,14 +51,13 @@ def shots(*, shots_file: str | None = None) -> list[dict[str, Any]]:
         ) from error
 
 
-def answers(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
-    """What stands behind "the answer is"; what follows "Problem:" is the model's own next problem."""
-    return [[extract(text.split("Problem:")[0], RULES, clean) for text in texts] for texts in resps]
-
-
 def clean(answer: str) -> str:
     """Without the full stop that ends the sentence, and without the signs of mathematics mode around it."""
-    return answer.strip().removesuffix(".").strip().strip("$").strip()
+    return "" if len(answer) > LONGEST else answer.strip().removesuffix(".").strip().strip("$").strip()
+
+
+# what follows "Problem:" is the model's own next problem
+answers = filter_by(RULES, clean, stops=("Problem:",))
 
 
 def verdicts(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
@@ -87,6 +86,8 @@ def equal(found: str, target: str, kind: str) -> bool:
 
 def scalar(text: str) -> float | None:
     """The number that an answer states, unless it is a bracketed list."""
+    if len(text) > LONGEST:
+        return None
     return None if re.fullmatch(r"\W*[\[(][^()\[\]]*,[^()\[\]]*[\])]\W*", text) else number(text)
 
 

@@ -76,7 +76,8 @@ def test_m3exam_loads_as_the_hub_lays_it_out(tmp_path: Path) -> None:
     assert [task.task.config.metadata["language"] for task in made.tasks] == list(M3EXAM.values())
     request = made.tasks[0].docs[5].requests[0]
     assert request.query == "A test text.\nQuestão: test 5?\nA. um\nB. dois\nC. três\nD. quatro\nResposta:"
-    assert [doc.doc["passage"] for doc in made.tasks[0].docs] == [*(f"test {i}?" for i in range(4)), *["A test text."] * 2]
+    alone, together = [f"test {i}?" for i in range(4)], ["A test text."] * 2
+    assert [doc.doc["passage"] for doc in made.tasks[0].docs] == alone + together
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,15 @@ _NAMES: Final = {
 
 
 def fenced(output: str) -> str:
-    """The content of the first fenced block, whatever its tag; the whole text where no fence closes."""
+    """The content of the first fenced block, whatever its tag, or what a single fence opens or closes; the
+    whole text where there is none."""
     found = _FENCE.search(output)
-    return found.group(1) if found else output
+    if found:
+        return found.group(1)
+    before, fence, after = output.partition("```")
+    # a fence that only opens has its tag and the code behind it; one that only closes has the code before it
+    opened = after.partition("\n")[2]
+    return opened if opened.strip() else before if fence else output
 
 
 def chat_program(language: str, prompt: str, output: str, tests: str) -> Program:
@@ -115,7 +121,7 @@ def chat_program(language: str, prompt: str, output: str, tests: str) -> Program
         code = _open_function(code if known else prompt + code)
     else:
         code = _php(prompt, code)
-    return Program(language, f"{code}\n", tests)
+    return Program(language, f"{code}\n", tests, form="chat")
 
 
 def _name(language: str, prompt: str) -> str:

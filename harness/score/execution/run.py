@@ -12,7 +12,7 @@ from typing import Any
 from harness.score.execution import cache as store
 from harness.score.execution import pool, toolchains
 from harness.score.execution.language import Language, judge
-from harness.score.execution.languages import LANGUAGES
+from harness.score.execution.languages import LANGUAGES, of
 from harness.score.execution.sandbox import Agent, choose
 from harness.score.execution.spec import Limits, Program, SandboxName, Verdict
 
@@ -74,7 +74,7 @@ def _folders(languages: set[str]) -> Mapping[str, Path]:
 
 def _job(program: Program, limits: Limits) -> tuple[pool.Task, str]:
     """The task for a program, and the marker that its tests write when they have finished."""
-    language = LANGUAGES[program.language]
+    language = of(program)
     if language.name == "python":
         mode = "serve" if program.tests else "script"
         request = base_request(language, limits) | {
@@ -127,7 +127,7 @@ def base_request(language: Language, limits: Limits) -> dict[str, Any]:
 def _verdict(program: Program, marker: str, outcome: pool.Outcome) -> Verdict:
     if outcome.died:
         return Verdict("error", f"the sandbox ended with the program: {outcome.died}"[:500])
-    language = LANGUAGES[program.language]
+    language = of(program)
     result = outcome.result
     if language.name == "python":
         return python_verdict(result)

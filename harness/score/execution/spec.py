@@ -57,6 +57,10 @@ class Program:
     """In Python, the function under test, where it is known: it alone may take the name of one of Python's
     own, such as `sum`, in the tests. No other program's function replaces what the tests rely on."""
 
+    form: Literal["completion", "chat"] = "completion"
+    """Whose results are followed where the publishers of base and of chat results compile or judge a
+    language differently (JavaScript, TypeScript)."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -1,8 +1,11 @@
-"""JavaScript: MultiPL-E counts any output, on stdout or stderr, as a failure."""
+"""JavaScript: MultiPL-E counts any output, on stdout or stderr, as a failure; of chat models' programs, which
+come with examples, the exit code decides."""
 
 from __future__ import annotations
 
-from harness.score.execution.language import Commands, Language, Step, Tool, append
+import dataclasses
+
+from harness.score.execution.language import Commands, Language, Step, Tool, append, by_exit_code
 
 NODE = Tool("node", "nodejs", ("node", "--version"))
 """The run time that TypeScript needs too."""
@@ -30,3 +33,6 @@ LANGUAGE = Language(
     memory="data",
 )
 """JavaScript on Node.js."""
+
+CHAT = dataclasses.replace(LANGUAGE, passes=by_exit_code)
+"""The same, as the results of chat models were made."""

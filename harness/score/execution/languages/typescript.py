@@ -1,8 +1,9 @@
 """TypeScript: compiled for ES2015 and, where that fails, once more with the compiler's defaults, as
-MultiPL-E does."""
+MultiPL-E does; programs of chat models for the latest standard, as their results were published."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,11 @@ _SERVICE: Final = Path(__file__).with_name("typescript_service.js")
 
 def _commands(_text: str, warm: str) -> Commands:
     return Commands(service=("node", f"{warm}/{_SERVICE.name}", f"{warm}/typescript"), run=("node", "test.js"))
+
+
+def _chat_commands(_text: str, warm: str) -> Commands:
+    commands = _commands(_text, warm)
+    return dataclasses.replace(commands, service=(*commands.service, "esnext"))
 
 
 def _warm(folder: Path, npm: Path | None) -> None:
@@ -40,3 +46,6 @@ LANGUAGE = Language(
     warm_sources=(_SERVICE,),
 )
 """TypeScript on Node.js."""
+
+CHAT = dataclasses.replace(LANGUAGE, commands=_chat_commands)
+"""The same, as the results of chat models were made."""
