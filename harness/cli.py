@@ -155,12 +155,14 @@ def eval_once(overrides: Sequence[str]) -> int:
 def run_plan(options: argparse.Namespace) -> int:
     """``harness plan``."""
     from harness.config import load
-    from harness.estimate import estimate, plan_table
+    from harness.estimate import arithmetic, estimate, plan_table
     from harness.run import prepare
 
     prepared = prepare(load(options.overrides))
     rows = estimate(prepared.plan, prepared.backend, prepared.config.run_dir)
     _console().print(plan_table(rows))
+    if prepared.backend.tokenizer() is not None and rows:
+        print(arithmetic(rows[-1], prepared.config.hardware))
     for name, reason in prepared.plan.skipped.items():
         print(f"{name} does not run: {reason}")
     print(f"plan {prepared.plan.sha256}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import UserError
+from harness.estimate import Hardware
 from harness.nearest import did_you_mean
 from harness.paths import conf_dir, project_root
 from harness.plan.benchmark import Benchmark, Composite
@@ -75,6 +76,14 @@ class _Precision:
 
 
 @dataclass
+class _Estimate:
+    parameters: float = Hardware.parameters
+    gpus: int = Hardware.gpus
+    tflops: float = Hardware.tflops
+    usd_per_million: float = Hardware.usd_per_million
+
+
+@dataclass
 class _Suite:
     name: str = ""
     benchmarks: list[str] = field(default_factory=list)
@@ -105,6 +114,7 @@ class _Root:
     execution: _Execution = field(default_factory=_Execution)
     run: _Run = field(default_factory=_Run)
     table: _Table = field(default_factory=_Table)
+    estimate: _Estimate = field(default_factory=_Estimate)
     precision: _Precision = field(default_factory=_Precision)
 
 
@@ -159,6 +169,8 @@ class Config:
     """The folder of all runs."""
     reference: str
     """The published column that differences are taken to."""
+    hardware: Hardware
+    """What the plan's arithmetic assumes of a large model."""
     precision: Precision | None
     """When to stop asking; None asks every doc."""
     resolved: dict[str, Any]
@@ -314,6 +326,7 @@ def check(resolved: dict[str, Any]) -> Config:
         run_name=root.run.name,
         run_dir=Path(root.run.dir).expanduser() if root.run.dir else project_root() / "results" / "runs",
         reference=root.table.reference,
+        hardware=Hardware(**vars(root.estimate)),
         precision=_precision(root.precision, limit),
         resolved={**plain, "backend": {"kind": kind, **backend}, "benchmark": chosen},
     )

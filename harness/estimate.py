@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """What a large model would run on, for the plan's arithmetic (the config's ``estimate``)."""
+
+    parameters: float = 72.7e9
+    """Parameters used per token; by default those of the published table's model."""
+    gpus: int = 8
+    """GPUs that share the work."""
+    tflops: float = 300.0
+    """What each of them sustains: some 30 % of an H100's dense bfloat16 peak."""
+    usd_per_million: float = 0.39
+    """An API's price of a million tokens, in and out."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """One benchmark, or the total."""
 
@@ -30,6 +44,8 @@ class Estimate:
     """Tokens when every continuation is scored after its own copy of the context."""
     distinct_tokens: int
     """Tokens that remain when every shared prefix is computed once."""
+    billed_tokens: int
+    """Tokens when each request's context counts once, with all its continuations: what an API bills."""
     new_tokens: int
     """The most tokens that can be generated."""
     seconds: float | None
@@ -57,16 +73,11 @@ def _row(name: str, docs: int, requests: Sequence[Request], backend: Backend, sp
     prompt = sum(e.tokens for e in encoded)
     billed = sum(len(e.context) + sum(map(len, e.continuations)) for e in encoded)
     new = sum(r.max_tokens for r in requests if isinstance(r, Generate))
-    return Estimate(
-        name,
-        docs,
-        len(requests),
-        prompt,
-        distinct_tokens(encoded),
-        new,
-        None if speed is None else (billed + new) / speed,
-        backend.price(billed, new),
-    )
+    distinct = distinct_tokens(encoded)
+    # who bills counts each prompt; who computes here computes what is shared once
+    price = backend.price(billed, new)
+    seconds = None if speed is None else ((billed if price else distinct) + new) / speed
+    return Estimate(name, docs, len(requests), prompt, distinct, billed, new, seconds, price)
 
 
 def _measured_speed(run_dir: Path, fingerprint: str) -> float | None:
@@ -77,10 +88,28 @@ def _measured_speed(run_dir: Path, fingerprint: str) -> float | None:
             receipt = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # a run that is being written
-        totals = receipt.get("totals", {})
-        if receipt.get("model", {}).get("fingerprint") == fingerprint and totals.get("seconds", 0) > 5:
-            return float((totals["prompt_tokens"] + totals["completion_tokens"]) / totals["seconds"])
+        took = receipt.get("took", {})
+        if receipt.get("model", {}).get("fingerprint") == fingerprint and took.get("seconds", 0) > 5:
+            return float(took["tokens_per_second"])
     return None
+
+
+def arithmetic(total: Estimate, assumed: Hardware) -> str:
+    """What the same requests would take of a large model: operations, hours on GPUs, dollars at an API.
+
+    A forward pass takes two operations a parameter and token (Kaplan et al. 2020), attention left out; an API bills
+    each prompt whole.
+    """
+    tokens = total.distinct_tokens + total.new_tokens
+    operations = 2 * assumed.parameters * tokens
+    hours = operations / (assumed.gpus * assumed.tflops * 1e12) / 3600
+    dollars = (total.billed_tokens + total.new_tokens) / 1e6 * assumed.usd_per_million
+    size = f"{assumed.parameters / 1e9:g}"
+    return (
+        f"With {size} billion parameters: 2 x {size}e9 x {tokens:,} tokens (after sharing, and all new ones) = "
+        f"{operations:.3g} FLOPs; {assumed.gpus} GPUs at {assumed.tflops:g} TFLOP/s each take {hours:.2g} hours; "
+        f"an API at ${assumed.usd_per_million:g} per million tokens, each prompt billed whole, takes ${dollars:,.2f}."
+    )
 
 
 def plan_table(rows: Sequence[Estimate]) -> Table:

@@ -185,7 +185,7 @@ def plan_benchmark(benchmark: Benchmark, source: Source, settings: Settings) -> 
     source = replace(source, read={})
     for config in configs:
         try:
-            task = library.build(config, source, benchmark.options)
+            task = library.build(config, source, {**benchmark.options, "chat": settings.chat})
             built.append(lettered(task, settings.seed) if settings.form == "generation" else task)
         except MissingError as error:
             # sample docs cover some subjects of a large set; elsewhere a missing part is a missing benchmark
@@ -301,7 +301,8 @@ def _generations(
 
 def _chat(task: Any) -> dict[str, Any]:
     """What of a task's generation limits is different in chat form: ``metadata: {chat: {…}}``."""
-    return dict((task.config.metadata or {}).get("chat", {}))
+    chat = (task.config.metadata or {}).get("chat", {})
+    return {key: value for key, value in chat.items() if key != "instruction"}
 
 
 def _seed(seed: int, task: str, doc_id: str, repeat: int) -> int:

@@ -111,6 +111,10 @@ class Prompter:
             turn for index in self._choose(doc, self._marks(doc, text, choices), doc_id) for turn in self._shot(index)
         ]
         queries = self._queries(text, choices, self.task.doc_to_prefix(doc))
+        instruction = (self.task.config.metadata or {}).get("chat", {}).get("instruction")
+        if instruction:
+            for query in queries:
+                query[0].content = f"{instruction}\n\n{query[0].content}"
         return Prompt("", (), tuple(system + _conversation(shown, query, style) for query in queries))
 
     def _header(self, doc: dict[str, Any]) -> str:

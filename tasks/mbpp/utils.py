@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from harness.plan.release import Release
@@ -61,18 +62,20 @@ def problem(doc: dict[str, Any]) -> evalplus.Problem:
     return mbpp_plus(doc) if "test" in doc else evalplus.problem(doc, sets=False)
 
 
-def run_base_inputs(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
+def run_base_inputs(resps: list[list[str]], docs: list[dict[str, Any]], *, chat: bool = False) -> list[list[Extracted]]:
     """An lm-eval filter: each answer becomes the status of its program on the base inputs."""
-    return run_evalplus(resps, docs, problem, program, "base")
+    return run_evalplus(resps, docs, problem, partial(program, chat=chat), "base")
 
 
-def run_all_inputs(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
+def run_all_inputs(resps: list[list[str]], docs: list[dict[str, Any]], *, chat: bool = False) -> list[list[Extracted]]:
     """An lm-eval filter: each answer becomes the status of its program on base and plus inputs."""
-    return run_evalplus(resps, docs, problem, program, "plus")
+    return run_evalplus(resps, docs, problem, partial(program, chat=chat), "plus")
 
 
-def program(doc: dict[str, Any], answer: str) -> str:
+def program(doc: dict[str, Any], answer: str, *, chat: bool = False) -> str:
     """Docstring and answer as one file."""
+    if chat:
+        return evalplus.answered(doc["prompt"], answer, problem(doc).entry_point)
     return evalplus.completed(doc["prompt"], answer)
 
 

@@ -48,7 +48,7 @@ def test_every_option_has_an_effect(benchmark: str) -> None:
         wanted = {name for _, function in functions for name in asked(function)}
     for key in spec(benchmark).keys() - SPEC_KEYS:
         assert f"${{{benchmark}.{key}}}" in text or key in wanted, f"{benchmark}.{key} changes nothing"
-    assert wanted - {"load", "rows"} <= spec(benchmark).keys()
+    assert wanted - {"load", "rows", "chat"} <= spec(benchmark).keys()
 
 
 @pytest.mark.parametrize(("benchmark", "overrides"), list(readings()), ids=str)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.score.execution import cache as store
 from harness.score.execution import pool, toolchains
 from harness.score.execution.inside import values
 from harness.score.execution.languages import LANGUAGES
+from harness.score.execution.multipl_e import fenced
 from harness.score.execution.run import base_request, python_verdict
 from harness.score.execution.sandbox import choose
 from harness.score.execution.spec import MIB, Limits, SandboxName, Verdict
@@ -138,6 +140,13 @@ def completed(prompt: str, answer: str) -> str:
     """The program of a base model, as EvalPlus asks and assembles it: the stripped prompt, a newline, the answer with
     spaces for its tabs."""
     return prompt.strip() + "\n" + answer.replace("\t", " " * 4)
+
+
+def answered(prompt: str, answer: str, entry_point: str) -> str:
+    """The program of a chat model: its fenced block, behind the stub where the block does not define the function."""
+    code = fenced(answer)
+    whole = re.search(rf"^\s*def\s+{re.escape(entry_point)}\s*\(", code, re.MULTILINE)
+    return code if whole else completed(prompt, code)
 
 
 def _field(row: Mapping[str, Any], name: str) -> Any:
