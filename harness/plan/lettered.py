@@ -23,17 +23,13 @@ MAX_TOKENS = 32
 CHAT = {"until": [], "max_gen_toks": 256}
 CUE = "Answer:"
 ENDS = ["<|endoftext|>", "<|im_end|>"]
-# what the generated form takes over from the task's config
-KEPT: tuple[str, ...] = (
-    "task",
-    "dataset_path",
-    "dataset_name",
-    "training_split",
-    "validation_split",
-    "test_split",
-    "fewshot_split",
-)
-KEPT += ("process_docs", "num_fewshot", "description", "fewshot_delimiter")
+KEPT = (
+    "task", "dataset_path", "dataset_name", "training_split", "validation_split", "test_split", "fewshot_split",
+    "process_docs", "num_fewshot", "description", "fewshot_delimiter",
+)  # fmt: skip
+"""What the generated form takes over from the task's config."""
+WORD = "answer|antwort|respuesta|réponse|resposta|risposta|ответ|정답|解答|答案|คำตอบ|đáp án|jawaban|الإجابة"
+IS = "is|ist|est|es|è|é|là|adalah|是|为|は|은|는|คือ|هي"
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,10 @@ class Question:
 
     text: str
     """The prompt up to where the letter stands."""
+    labels: tuple[str, ...]
+    """The choices' letters."""
     choices: tuple[str, ...]
-    """The choices' texts in the order of their letters; the letters themselves where the prompt has them."""
+    """Their texts, in the order of the letters, where this form lists them; none where the prompt itself does."""
     gold: str
     """The right letter."""
     target: str
@@ -101,14 +99,15 @@ def ask(task: Any, doc: dict[str, Any], seed: int) -> Question:
     gold = int(_rendered(task, doc, spec["gold"])) if "gold" in spec else _gold(task, doc, choices)
     text = str(_rendered(task, doc, spec["question"])) if "question" in spec else str(task.doc_to_text(doc))
     if not _listed(task):
-        letters = tuple(bare(choice) for choice in choices)
-        return Question(text, letters, letters[gold], choices[gold])
+        labels = tuple(bare(choice) for choice in choices)
+        return Question(text, labels, (), labels[gold], choices[gold])
     order = list(range(len(choices)))
     stream(seed, task.task_name, f"{text}\0{json.dumps(choices)}").shuffle(order)
-    shown = [choices[i].strip() for i in order]
-    lines = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, shown, strict=False)]
-    right = LETTERS[order.index(gold)]
-    return Question("\n".join([text.strip(), *lines, CUE]), tuple(shown), right, right)
+    shown = tuple(choices[i].strip() for i in order)
+    labels = tuple(LETTERS[: len(shown)])
+    lines = [f"{label}. {choice}" for label, choice in zip(labels, shown, strict=True)]
+    right = labels[order.index(gold)]
+    return Question("\n".join([text.strip(), *lines, CUE]), labels, shown, right, right)
 
 
 def bare(choice: str) -> str:
@@ -117,12 +116,17 @@ def bare(choice: str) -> str:
 
 
 def _listed(task: Any) -> bool:
-    """Whether the choices are text that must be listed: not where they are letters that the prompt lists."""
+    """Whether the choices are text that must be listed: not where they are the labels of a list in the prompt.
+
+    Labels are letters, or, where the task's metadata says ``lettered: {labels: true}``, whatever the choices are.
+    """
+    if (task.config.metadata or {}).get("lettered", {}).get("labels"):
+        return False
     declared = task.config.doc_to_choice
-    if isinstance(declared, list):
-        return not all(re.fullmatch(r"[A-Z]", bare(choice)) for choice in declared)
-    first = next(iter(task.task_docs), None)
-    return first is None or not all(re.fullmatch(r"[A-Z]", bare(choice)) for choice in task.doc_to_choice(first))
+    if not isinstance(declared, list):
+        first = next(iter(task.task_docs), None)
+        declared = [] if first is None else task.doc_to_choice(first)
+    return not declared or not all(re.fullmatch(r"[A-Z]", bare(choice)) for choice in declared)
 
 
 def _gold(task: Any, doc: dict[str, Any], choices: Sequence[str]) -> int:
@@ -142,43 +146,40 @@ def _listing(text: str) -> list[str]:
 
 
 @functools.cache
-def rules(last: str) -> tuple[Rule, Rule, Rule]:
-    """How one of the letters A to ``last`` is found: at the start; after "the answer is"; standing alone."""
-    # an article or a pronoun is no answer: "A" or "I" before a small letter
-    one = rf"(?![AI]\s+[a-z])([A-{last}])(?![\w'’])"
+def rules(labels: tuple[str, ...]) -> tuple[Rule, Rule, Rule]:
+    """How one of the labels is found: after "the answer is" in many languages; at the start; standing alone."""
+    # letters of these alphabets make a word of what stands beside them; Chinese, Japanese, Korean and Thai do not
+    beside = "A-Za-z0-9_'’À-ɏЀ-ӿ"
+    # an article or a pronoun is no answer: "A" or "I" before a word, unless that word is a form of "to be"
+    article = r"(?![AI]\s+(?!(?:is|ist|est|es|è|é)\b)[a-zà-ÿ])"
+    one = rf"{article}([{''.join(map(re.escape, labels))}])(?![{beside}])"
     return (
+        Rule("answer_is", rf"(?i:{WORD})(?:\s*(?:{IS}))?\s*[:：]?\s*[(\[*_]*{one}"),
         Rule("leading_letter", rf"^\s*[(\[*_]*{one}"),
-        Rule("answer_is", rf"(?i:answer(?:\s+is)?|答案(?:是|为)?)\s*[:：]?\s*[(\[*_]*{one}"),
-        Rule("lone_letter", rf"(?<![\w'’]){one}", "last"),
+        Rule("lone_letter", rf"(?<![{beside}]){one}", "last"),
     )
-
-
-def _are_letters(choices: Sequence[str]) -> bool:
-    return all(re.fullmatch(r"[A-Z]", choice) for choice in choices)
 
 
 def _letters(question: Callable[[dict[str, Any]], Question]) -> Callable[[Any, Any], list[list[Extracted]]]:
     def apply(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
         asked = [question(doc) for doc in docs]
-        return [[letter(text, q.choices) for text in texts] for texts, q in zip(resps, asked, strict=True)]
+        return [[letter(text, q.labels, q.choices) for text in texts] for texts, q in zip(resps, asked, strict=True)]
 
     return apply
 
 
-def letter(text: str, choices: Sequence[str]) -> Extracted:
+def letter(text: str, labels: Sequence[str], choices: Sequence[str] = ()) -> Extracted:
     """The letter that an answer names, and the rule that found it.
 
     A choice's own text, said instead of its letter, counts after the first two rules.
     """
-    listed = not _are_letters(choices)
-    leading, stated, lone = rules(LETTERS[len(choices) - 1] if listed else max(choices))
-    found = extract(text, (leading, stated))
-    if found.rule is None and listed:
-        said = _plain(text)
-        same = [i for i, choice in enumerate(choices) if _plain(choice) == said]
-        if len(same) == 1:
-            return Extracted(LETTERS[same[0]], "choice_text", text)
-    return found if found.rule is not None else extract(text, (lone,))
+    stated, leading, lone = rules(tuple(labels))
+    found = extract(text, (stated, leading))
+    if found.rule is not None:
+        return found
+    said = _plain(text)
+    same = [label for label, choice in zip(labels, choices, strict=False) if _plain(choice) == said]
+    return Extracted(same[0], "choice_text", text) if len(same) == 1 else extract(text, (lone,))
 
 
 def _plain(text: str) -> str:
