@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from harness import schema
 from harness.errors import UserError
 from harness.estimate import Hardware
 from harness.nearest import did_you_mean
@@ -17,6 +18,7 @@ from harness.plan.benchmark import Benchmark, Composite
 from harness.plan.data import Source
 from harness.plan.planner import Settings
 from harness.plan.shots import SAMPLERS
+from harness.schema import Root
 from harness.score.execution.spec import SandboxName
 from harness.typed import typed
 
@@ -25,97 +27,6 @@ if TYPE_CHECKING:
 
 SPEC_KEYS = {"title", "tasks", "members", "shots", "metric", "filter", "average", "choices"}
 FORMS = ("auto", "loglikelihood", "generation")
-
-
-@dataclass
-class _Fewshot:
-    sampler: str = "first_n"
-
-
-@dataclass
-class _Prompt:
-    system: str | None = None
-    form: str = "auto"
-    chat: bool = False
-    fewshot_as_multiturn: bool = False
-
-
-@dataclass
-class _Generation:
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-
-
-@dataclass
-class _Execution:
-    sandbox: str = "auto"
-    workers: int | None = None
-
-
-@dataclass
-class _Run:
-    name: str | None = None
-    dir: str | None = None
-
-
-@dataclass
-class _Table:
-    reference: str = "Qwen2-72B"
-
-
-@dataclass
-class _Precision:
-    halfwidth: float | None = None
-    min: dict[str, float] = field(default_factory=dict)
-    baseline: str | None = None
-    margin: float = 1.0
-
-
-@dataclass
-class _Estimate:
-    parameters: float = Hardware.parameters
-    gpus: int = Hardware.gpus
-    tflops: float = Hardware.tflops
-    usd_per_million: float = Hardware.usd_per_million
-
-
-@dataclass
-class _Suite:
-    name: str = ""
-    benchmarks: list[str] = field(default_factory=list)
-    limit: int | None = None
-
-
-@dataclass
-class _Data:
-    kind: str = "sample"
-    root: str | None = None
-    longest: int | None = None
-
-
-@dataclass
-class _Root:
-    """The types of all keys that are not a backend's or a benchmark's own."""
-
-    suite: _Suite = field(default_factory=_Suite)
-    data: _Data = field(default_factory=_Data)
-    benchmarks: list[str] | None = None
-    limit: int | None = None
-    seed: int = 0
-    strict: bool = False
-    shots: dict[str, int] = field(default_factory=dict)
-    fewshot: _Fewshot = field(default_factory=_Fewshot)
-    prompt: _Prompt = field(default_factory=_Prompt)
-    generation: _Generation = field(default_factory=_Generation)
-    execution: _Execution = field(default_factory=_Execution)
-    run: _Run = field(default_factory=_Run)
-    table: _Table = field(default_factory=_Table)
-    estimate: _Estimate = field(default_factory=_Estimate)
-    precision: _Precision = field(default_factory=_Precision)
 
 
 @dataclass(frozen=True)
@@ -275,7 +186,7 @@ def check(resolved: dict[str, Any]) -> Config:
     backend = dict(plain.pop("backend"))
     kind = str(backend.pop("kind", ""))
     specs = plain.pop("benchmark")
-    root = typed(_Root, plain)
+    root = typed(Root, plain)
     for name in root.shots:
         if name not in specs and name not in (root.benchmarks or []):
             raise UserError(f"shots.{name}: no such benchmark.", did_you_mean(name, specs))
@@ -286,11 +197,21 @@ def check(resolved: dict[str, Any]) -> Config:
         raise UserError(
             f"limit = {root.limit}, which asks nothing.", "Set limit to 1 or more, or to null for all docs."
         )
+    for key, value in vars(root.estimate).items():
+        if value <= 0:
+            raise UserError(f"estimate.{key} = {value:g}, which is not above 0.", "Give a number above 0.")
     named = root.benchmarks is not None
     names = root.benchmarks if root.benchmarks is not None else root.suite.benchmarks
     limit = root.limit if named or root.limit is not None else root.suite.limit
     if not names:
         raise UserError("benchmarks = [], which asks nothing.", "Name benchmarks, or choose a suite.")
+    for name in root.precision.min:
+        if "members" in specs.get(name, {}):
+            members = ", ".join(specs[name]["members"])
+            raise UserError(
+                f"precision.min.{name}: {name} is a mean of {members}.",
+                "Set floors for its members, or use harness gate.",
+            )
     rows = [name for name in dict.fromkeys(names) if "members" in specs.get(name, {})]
     composites = tuple(_composite(name, specs, root.shots) for name in rows)
     leaves = dict.fromkeys(leaf for name in names for leaf in specs.get(name, {}).get("members", [name]))
@@ -354,7 +275,7 @@ def _composite(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Compo
     return Composite(name, spec["title"], tuple(spec["members"]), spec["average"], _options(name, spec))
 
 
-def _precision(wanted: _Precision, limit: int | None) -> Precision | None:
+def _precision(wanted: schema.Precision, limit: int | None) -> Precision | None:
     if wanted.halfwidth is None and not wanted.min and wanted.baseline is None:
         return None
     if wanted.halfwidth is not None and wanted.halfwidth <= 0:
@@ -388,5 +309,13 @@ def _benchmark(name: str, specs: dict[str, Any], shots: dict[str, int]) -> Bench
     if asked is not None and asked < 0:
         raise UserError(f"shots.{name} = {asked}, which is negative.", "Set it to 0 or more.")
     return Benchmark(
-        name, spec["title"], tuple(spec["tasks"]), asked, spec["metric"], spec.get("filter"), spec["average"], options
+        name,
+        spec["title"],
+        tuple(spec["tasks"]),
+        asked,
+        spec["metric"],
+        spec.get("filter"),
+        spec["average"],
+        options,
+        protocol_shots=spec["shots"],
     )

@@ -107,8 +107,9 @@ def arithmetic(total: Estimate, assumed: Hardware) -> str:
     size = f"{assumed.parameters / 1e9:g}"
     return (
         f"With {size} billion parameters: 2 x {size}e9 x {tokens:,} tokens (after sharing, and all new ones) = "
-        f"{operations:.3g} FLOPs; {assumed.gpus} GPUs at {assumed.tflops:g} TFLOP/s each take {hours:.2g} hours; "
-        f"an API at ${assumed.usd_per_million:g} per million tokens, each prompt billed whole, takes ${dollars:,.2f}."
+        f"{operations:.3g} FLOPs; {assumed.gpus} GPUs at {assumed.tflops:g} TFLOP/s each take at most {hours:,.1f} "
+        f"hours; an API at ${assumed.usd_per_million:g} per million tokens, each prompt billed whole, takes at most "
+        f"${dollars:,.2f}."
     )
 
 

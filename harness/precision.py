@@ -247,3 +247,15 @@ def annotate(
         entry["precision"] = {"method": "confidence sequence", **interval, "stopped": why["stopped"]}
         if look is not None:
             entry |= {"value": look.value, "stderr": look.stderr}
+    for row in whole.composites:
+        entry = summary["benchmarks"].get(row.name)
+        members = [summary["benchmarks"].get(name, {}) for name in row.members]
+        early = [name for name, member in zip(row.members, members, strict=True) if member.get("precision")]
+        if entry is None or not early:
+            continue
+        entry["precision"] = {"method": "members", "stopped": f"{', '.join(early)} stopped early"}
+        if row.average == "members":
+            entry["value"] = float(np.mean([member["value"] for member in members]))
+            # members may share docs, in ways that their intervals no longer tell: the widest that this can be
+            errors = [member["stderr"] for member in members]
+            entry["stderr"] = None if None in errors else float(np.mean(errors))

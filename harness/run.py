@@ -74,7 +74,7 @@ def _unable(bench: BenchmarkPlan, backend: Backend) -> str | None:
     able = backend.capabilities
     for request in bench.requests:
         if isinstance(request, Score) and not able.loglikelihood:
-            return "it needs log-likelihoods of given answers, which this backend does not return"
+            return "it needs log-likelihoods of given answers, which this backend does not return: set prompt.form=auto"
         if not isinstance(request, Score) and not able.generation:
             return "it needs generated text, which this backend does not return"
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.config import load
+from harness.errors import UserError
 from harness.estimate import Hardware, arithmetic, estimate
 from harness.run import prepare
 
@@ -28,11 +29,13 @@ def test_arithmetic_of_a_large_model(tiny_checkpoint: Path) -> None:
     text = arithmetic(row, Hardware(parameters=1e9, gpus=2, tflops=1.0, usd_per_million=1e6))
     tokens = row.distinct_tokens + row.new_tokens
     assert f"{2e9 * tokens:.3g} FLOPs" in text
-    assert f"take {2e9 * tokens / 2e12 / 3600:.2g} hours" in text
-    assert text.endswith(f"takes ${row.billed_tokens + row.new_tokens:,.2f}.")
+    assert f"take at most {2e9 * tokens / 2e12 / 3600:,.1f} hours" in text
+    assert text.endswith(f"takes at most ${row.billed_tokens + row.new_tokens:,.2f}.")
 
 
 def test_the_assumptions_are_keys() -> None:
+    with pytest.raises(UserError, match=r"estimate.gpus = 0, which is not above 0"):
+        load(["estimate.gpus=0"])
     assert load(["estimate.gpus=4"]).hardware == Hardware(gpus=4)
     assert load([]).hardware == Hardware()
 

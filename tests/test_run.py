@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,3 +239,56 @@ def test_a_missing_compiler_is_noticed_before_anything_is_asked(
     folder = evaluate(load(suite))
     assert "humaneval does not run: programs in python" in capsys.readouterr().err
     assert "make toolchains" in json.loads((folder / "scores.json").read_text())["skipped"]["humaneval"]
+
+
+def test_a_row_of_members_stands_in_every_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    small = ["limit=2", "generation.max_tokens=4", "backend.boundary=split", f"backend.model={tiny_checkpoint}"]
+    rows = ["benchmarks=[evalplus,multi_understanding]", "shots.belebele=1", "shots.xcopa=1", "shots.paws_x=1"]
+    folder = evaluate(load([*rows, *small, f"run.dir={tmp_path}"]))
+    scores = json.loads((folder / "scores.json").read_text())["benchmarks"]
+    results = json.loads((folder / "results.json").read_text())
+    for name in ("evalplus", "multi_understanding"):
+        assert results["groups"][name]["mean of members,none"] == scores[name]["value"]
+    table = (folder / "table.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines() if "· " in line] == [
+        "· HumanEval+",
+        "· MBPP+",
+        "· BELEBELE",
+        "· XCOPA",
+        "· XWinograd",
+        "· XStoryCloze",
+        "· PAWS-X",
+    ]
+    receipt = json.loads((folder / "receipt.json").read_text())
+    assert receipt["composites"]["multi_understanding"]["average"] == "members"
+    assert scores["multi_understanding"]["averages"].keys() == {"members", "languages"}
+    rescore(folder)
+    assert json.loads((folder / "scores.json").read_text())["benchmarks"] == scores
+
+
+@pytest.mark.parametrize("form", [["prompt.form=generation"], ["prompt.chat=true"]])
+def test_other_forms_are_told_in_table_and_receipt(form: list[str], tiny_chat: Path, tmp_path: Path) -> None:
+    small = ["limit=4", "generation.max_tokens=4", f"backend.model={tiny_chat}", "shots.mmlu=1"]
+    folder = evaluate(load(["benchmarks=[mmlu,humaneval]", *small, *form, f"run.dir={tmp_path}"]))
+    table = (folder / "table.md").read_text()
+    receipt = json.loads((folder / "receipt.json").read_text())
+    if form == ["prompt.chat=true"]:
+        assert "asked as a chat, few-shots in one message" in table
+        assert receipt["prompt"]["chat"] is True
+    else:
+        assert "letter was generated where the protocol compares log-likelihoods" in table
+        assert receipt["benchmarks"]["mmlu"]["lettered"] is True
+    before = (folder / "scores.json").read_text()
+    rescore(folder)
+    assert (folder / "scores.json").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def tiny_chat(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a chat template."""
+    folder = tmp_path_factory.mktemp("chat") / "tiny-chat"
+    shutil.copytree(tiny_checkpoint, folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>{% endfor %}<assistant>", encoding="utf-8"
+    )
+    return folder

@@ -26,6 +26,8 @@ class Benchmark:
     """``micro``: every doc counts the same; ``macro``: every task does."""
     options: dict[str, Any] = field(default_factory=dict)
     """Protocol choices of this benchmark, by name; they appear in the receipt."""
+    protocol_shots: int | None = None
+    """The shots of the published protocol, where the row has one number of them."""
     from_table: bool = True
     """False for an lm-eval task that was named directly and has no row of its own in the published table."""
 

@@ -108,10 +108,14 @@ class Source:
         """
         file = self.file(release)
         blob = file.read_bytes()
+        # of the text itself: it may be compressed in several ways
+        text = gzip.decompress(blob) if file.suffix == ".gz" else blob
+        digest = hashlib.sha256(text).hexdigest()
         complete = self.kind != "sample"
-        self.read[release.name, "release"] = Repo(
-            release.name, "release", complete, {"all": hashlib.sha256(blob).hexdigest()}
-        )
+        if complete and digest != release.sha256:
+            problem = f"{file} is not the file that was published: its hash is {digest[:12]}…."
+            raise MissingError(problem, f"Download it again from {release.url}.")
+        self.read[release.name, "release"] = Repo(release.name, "release", complete, {"all": digest})
         return list(_rows(file, blob))
 
     def file(self, release: Release) -> Path:
@@ -345,6 +349,10 @@ def _parse_front_matter(path: Path, _changed: int) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
 def _snapshot(repo: str, config: str | None, revision: str | None, named: tuple[str, ...] = ()) -> Path:
     """The hub's folder of one config, or of the named files, downloaded into the hub's cache unless it is there."""
     from huggingface_hub import snapshot_download
@@ -388,6 +396,6 @@ def _snapshot(repo: str, config: str | None, revision: str | None, named: tuple[
         raise MissingError(f"the hub has no data set {repo}.", "Check dataset_path in the task.") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, ConnectionError, OSError) as error:
         raise MissingError(
-            f"data = hub, but {repo} is not in the hub's cache and the hub cannot be reached.",
+            f"data = hub, but {repo} is not in the hub's cache and the hub cannot be reached ({_first_line(error)}).",
             "Connect to the network, or use data=mirror data.root=FOLDER, or data=sample.",
         ) from error

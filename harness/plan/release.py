@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ def fetch_release(release: Release) -> Path:
     try:
         with urllib.request.urlopen(release.url, timeout=SECONDS) as answer:
             content = answer.read()
-    except (urllib.error.URLError, OSError) as error:
+    except (http.client.HTTPException, OSError) as error:
         raise MissingError(f"data = hub, but {release.name} cannot be downloaded: {error}.", remedy) from error
     try:
         found = hashlib.sha256(gzip.decompress(content)).hexdigest()

@@ -65,6 +65,8 @@ def obstacle(entry: Mapping[str, Any], row: Row | None, kind: str) -> str | None
         return f"{FORMS.get(entry['form'], entry['form'])}, published by {FORMS[row.form]}"
     if entry.get("shots") is not None and row.shots and str(entry["shots"]) != row.shots:
         return f"{entry['shots']} shots, published with {row.shots}"
+    if entry.get("other_shots"):
+        return "; ".join(f"{name} asked with {shots} shots" for name, shots in entry["other_shots"].items())
     return None
 
 

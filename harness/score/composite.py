@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from harness.plan.benchmark import Composite
 from harness.plan.planner import Plan
@@ -45,14 +47,20 @@ def _entry(
     return {
         "title": row.title,
         "value": values[row.average],
-        "stderr": statistics.weighted_stderr([_part(s, weights[s.task]) for s in scores]),
+        "stderr": statistics.weighted_stderr(list(_parts(row, members, scores, weights))),
         "n": total,
         "of": sum(member["of"] for member in members.values()),
         "members": list(members),
         "weights": weights,
         "tasks": list(weights),
         "shots": None,
+        "other_shots": {
+            name: member["shots"]
+            for name, member in members.items()
+            if member["protocol_shots"] not in (None, member["shots"])
+        },
         "metric": "mean of members",
+        "filter": None,
         "unit": "share",
         "form": " and ".join(dict.fromkeys(member["form"] for member in members.values())),
         "average": row.average,
@@ -86,7 +94,22 @@ def by_languages(members: Mapping[str, dict[str, Any]], languages: Mapping[str, 
     }
 
 
-def _part(scores: TaskScores, weight: float) -> tuple[float, Any, list[str]]:
-    """A task's mean as :func:`statistics.weighted_stderr` takes it: docs with one prompt have one answer."""
+def units(scores: TaskScores) -> list[str]:
+    """What each doc is in the statistics: its cluster, or its prompt, since one prompt has one answer."""
     names = scores.samples["cluster" if "cluster" in scores.samples else "prompt_sha256"]
-    return weight, scores.samples["score"].to_numpy(dtype=float), [str(name) for name in names]
+    return [str(name) for name in names]
+
+
+def _parts(
+    row: Composite, members: Mapping[str, dict[str, Any]], scores: Sequence[TaskScores], weights: Mapping[str, float]
+) -> Iterator[tuple[float, Any, list[str]]]:
+    """The means that the row is made of, as :func:`statistics.weighted_stderr` takes them.
+
+    A member that pools its docs is one of them: some of its tasks may have a single doc.
+    """
+    for name, member in members.items():
+        own = [s for s in scores if s.benchmark == name]
+        pooled = row.average == "members" and member["average"] == "micro"
+        for group in [own] if pooled else [[s] for s in own]:
+            values = np.concatenate([s.samples["score"].to_numpy(dtype=float) for s in group])
+            yield sum(weights[s.task] for s in group), values, [unit for s in group for unit in units(s)]

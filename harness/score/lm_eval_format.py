@@ -26,8 +26,8 @@ def results(
     groups = {}
     for name, bench in summary["benchmarks"].items():
         if len(bench["tasks"]) > 1:
-            label = f"{bench['metric']},{bench['filter']}"
-            error = f"{bench['metric']}_stderr,{bench['filter']}"
+            kept = bench["filter"] or "none"
+            label, error = f"{bench['metric']},{kept}", f"{bench['metric']}_stderr,{kept}"
             groups[name] = {"alias": bench["title"], label: bench["value"], error: bench["stderr"]}
     return {
         "results": {**by_task, **groups},

@@ -64,14 +64,15 @@ def score_task(plan: TaskPlan, benchmark: Benchmark, responses: Mapping[str, Res
     answers = [_answers(doc, responses) for doc in plan.docs]
     filtered = _filtered(task, plan.docs, answers)
     filters = list(filtered)
-    chosen = benchmark.filter if benchmark.filter in filtered else filters[0]
+    lettered = getattr(task, "lettered", False)
+    chosen = _named("filter", benchmark, benchmark.filter, filters, lettered)
     values: dict[str, list[Any]] = {}
     for name in [chosen, *(f for f in filters if f != chosen)]:
         for i, doc in enumerate(plan.docs):
             filtered[name][i], worth = verdict(task, doc.doc, filtered[name][i])
             for metric, value in worth.items():
                 values.setdefault(metric if name == chosen else f"{metric},{name}", []).append(value)
-    metric = benchmark.metric if benchmark.metric in values else next(iter(values))
+    metric = _named("metric", benchmark, benchmark.metric, list(values), lettered)
     form = "generation" if isinstance(answers[0][0], str) else "loglikelihood"
     frame = {
         "doc_id": [doc.doc_id for doc in plan.docs],
@@ -83,9 +84,9 @@ def score_task(plan: TaskPlan, benchmark: Benchmark, responses: Mapping[str, Res
         **{name: [_plain(v) for v in column] for name, column in values.items() if len(column) == len(plan.docs)},
         "truncated": [_truncated(doc, responses) for doc in plan.docs],
     }
-    cluster = (task.config.metadata or {}).get("cluster")
-    if cluster:
-        frame["cluster"] = [str(doc.doc[cluster]) for doc in plan.docs]
+    column = (task.config.metadata or {}).get("cluster") or (task.config.metadata or {}).get("unit")
+    if column:
+        frame["cluster"] = [_unit(doc, column, benchmark) for doc in plan.docs]
     return TaskScores(
         benchmark.name,
         plan.name,
@@ -110,6 +111,21 @@ def verdict(task: Any, doc: dict[str, Any], results: list[Any]) -> tuple[list[An
         logging.getLogger(__name__).info("%s: an answer cannot be read: %s", task.task_name, error)
         results = [Extracted(UNPARSED)]
         return results, dict(task.process_results(doc, results))
+
+
+def _named(what: str, benchmark: Benchmark, name: str | None, known: Sequence[str], lettered: bool) -> str:
+    """The filter or metric that fills the row: the task's first where the row names none, or in the generated form."""
+    if name in known:
+        return str(name)
+    if name is None or lettered or not benchmark.from_table or known == ["none"]:
+        return known[0]
+    raise UserError(f"{benchmark.name}.{what} = {name}, which its task does not have.", f"It has: {', '.join(known)}.")
+
+
+def _unit(doc: DocPlan, column: str, benchmark: Benchmark) -> str:
+    """What a doc shares with others, in all tasks of a row; a number means nothing outside of its benchmark."""
+    label = doc.doc_id if column == "doc_id" else str(doc.doc[column])
+    return f"{benchmark.name}/{label}" if label.isdigit() else label
 
 
 def _answers(doc: DocPlan, responses: Mapping[str, Response]) -> list[Any]:

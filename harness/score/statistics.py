@@ -85,6 +85,32 @@ def bootstrap_sums_stderr(
     return float(np.std([statistic(sums) for sums in times @ rows], ddof=1))
 
 
+def joint_stderr(
+    tables: Sequence[NDArray[np.float64]],
+    of_sums: Sequence[Callable[[NDArray[np.float64]], float]],
+    weights: Sequence[float],
+    seed: int,
+) -> float | None:
+    """Standard error of a weighted sum of functions of sums over the same items, by drawing the items for all at once.
+
+    Args:
+        tables: for each function, the items' counts, one row an item, the items in the same order.
+        of_sums: the functions of the summed counts (BLEU of a direction, say).
+        weights: of each function's value.
+        seed: of the draws.
+    """
+    items = len(tables[0])
+    if items < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    # how often each item is drawn, one row a draw
+    drawn = rng.multinomial(items, np.full(items, 1 / items), size=BOOTSTRAP_DRAWS).astype(float)
+    totals = np.zeros(BOOTSTRAP_DRAWS)
+    for table, function, weight in zip(tables, of_sums, weights, strict=True):
+        totals += weight * np.array([function(sums) for sums in drawn @ table])
+    return float(totals.std(ddof=1))
+
+
 def combined_stderr(stderrs: Sequence[float | None], weights: Sequence[float]) -> float | None:
     """Standard error of a weighted sum of independent estimates; None if one of theirs is unknown."""
     known = [s for s in stderrs if s is not None]

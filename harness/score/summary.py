@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.plan.planner import BenchmarkPlan, Plan
 from harness.score import statistics
-from harness.score.composite import composed
+from harness.score.composite import composed, units
 from harness.score.corpus import OfSums
 from harness.score.scorer import TaskScores
 
@@ -96,6 +96,7 @@ def _benchmark_summary(
         "tasks": [s.task for s in scores],
         "weights": {s.task: float(weight) for s, weight in zip(scores, weights, strict=True)},
         "shots": plans[scores[0].task].shots,
+        "protocol_shots": bench.benchmark.protocol_shots,
         "metric": scores[0].metric,
         "filter": scores[0].filter,
         "unit": "share" if all(part["unit"] == "share" for part in parts) else "points",
@@ -117,8 +118,24 @@ def _benchmark_summary(
 
 
 def _stderr(scores: Sequence[TaskScores], parts: list[dict[str, Any]], weights: Any, macro: bool) -> float | None:
-    """Of the benchmark's value: pooled over docs for a micro mean, combined over tasks otherwise."""
-    pooled = all(part["metrics"][part["metric"]]["stderr_kind"] == "iid" for part in parts)
-    if pooled and not macro:
-        return statistics.mean_stderr(np.concatenate([s.samples["score"].to_numpy(dtype=float) for s in scores]))
-    return statistics.combined_stderr([part["stderr"] for part in parts], list(weights))
+    """Of the benchmark's value; docs of several tasks that are one question, or about one passage, vary together."""
+    if any(part["metrics"][part["metric"]]["stderr_kind"] == "bootstrap" for part in parts):
+        together = _drawn_together(scores, weights)
+        return together if together is not None else statistics.combined_stderr([p["stderr"] for p in parts], weights)
+    values = [s.samples["score"].to_numpy(dtype=float) for s in scores]
+    names = [units(s) for s in scores]
+    if macro:
+        return statistics.weighted_stderr(list(zip(weights, values, names, strict=True)))
+    return statistics.clustered_stderr(np.concatenate(values), [name for own in names for name in own])
+
+
+def _drawn_together(scores: Sequence[TaskScores], weights: Any) -> float | None:
+    """Of a mean of corpus metrics over the same sentences in every task; None where they are not the same."""
+    aggregates = [s.aggregations[s.metric] for s in scores]
+    tables = []
+    for s in scores:
+        order = np.argsort(np.asarray(units(s)), kind="stable")
+        tables.append(np.asarray(s.values[s.metric], dtype=float)[order])
+    if not all(isinstance(a, OfSums) for a in aggregates) or len({tuple(sorted(units(s))) for s in scores}) > 1:
+        return None
+    return statistics.joint_stderr(tables, [a.of_sums for a in aggregates], weights, seed=0)

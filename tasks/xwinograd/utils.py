@@ -11,7 +11,7 @@ def with_schema(dataset: Any) -> Any:
 
 
 def schemas(docs: list[dict[str, Any]]) -> list[str]:
-    """For each doc, the number of the first doc of its schema.
+    """For each doc, the sentence of the first doc of its schema.
 
     The set has no ids of its schemas. Two docs are of one schema if they are neighbours with the same two options, or
     if some ``RUN`` characters in a row stand in both: twins with inflected options, and sentences that are asked about
@@ -35,7 +35,7 @@ def schemas(docs: list[dict[str, Any]]) -> list[str]:
         for part in doc["sentence"].split("_"):
             for start in range(len(part) - RUN + 1):
                 join(i, seen.setdefault(part[start : start + RUN], i))
-    return [str(find(i)) for i in range(len(docs))]
+    return [docs[find(i)]["sentence"] for i in range(len(docs))]
 
 
 def options(doc: dict[str, Any]) -> frozenset[str]:
