@@ -59,7 +59,6 @@ def _known(language: str) -> None:
         raise UserError(f"language {language} cannot be run.", f"Use one of {', '.join(LANGUAGES)}.")
 
 
-_FENCE: Final = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 _JAVA: Final = (
     "".join(
         f"import {name}.*;\n"
@@ -92,13 +91,13 @@ _NAMES: Final = {
 def fenced(output: str) -> str:
     """The content of the first fenced block, whatever its tag, or what a single fence opens or closes; the
     whole text where there is none."""
-    found = _FENCE.search(output)
-    if found:
-        return found.group(1)
     before, fence, after = output.partition("```")
+    _, _, block = after.partition("\n")
+    inside, closed, _ = block.partition("```")
+    if closed:
+        return inside
     # a fence that only opens has its tag and the code behind it; one that only closes has the code before it
-    opened = after.partition("\n")[2]
-    return opened if opened.strip() else before if fence else output
+    return block if block.strip() else before if fence else output
 
 
 def chat_program(language: str, prompt: str, output: str, tests: str) -> Program:
