@@ -148,7 +148,7 @@ def rules(last: str) -> tuple[Rule, Rule, Rule]:
     one = rf"(?![AI]\s+[a-z])([A-{last}])(?![\w'’])"
     return (
         Rule("leading_letter", rf"^\s*[(\[*_]*{one}"),
-        Rule("answer_is", rf"(?i:answer(?:\s+is)?|答案(?:是|为)?)\s*[:：]?\s*[(\[*_]*{one}"),
+        Rule("answer_is", rf"(?i:answer(?:\s+is)?|答案(?:是|为)?)\s*(?:[:：]\s*)?[(\[*_]*{one}"),
         Rule("lone_letter", rf"(?<![\w'’]){one}", "last"),
     )
 

@@ -106,6 +106,19 @@ def test_every_task_that_generates_text_is_among_them() -> None:
     assert written == {*BENCHMARKS, "humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "multipl_e"}
 
 
+def filters(task: Any) -> dict[str, Any]:
+    return {e.name: e.filters[0]().filter_fn for e in task._filters}
+
+
+def judged(task: Any, doc: dict[str, Any], text: str) -> list[tuple[Extracted, dict[str, Any]]]:
+    found = []
+    for apply in filters(task).values():
+        answer = apply([[text]], [doc])[0][0]
+        (taken,), worth = verdict(task, doc, [answer])
+        found.append((taken, worth))
+    return found
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(before=st.sampled_from(PHRASES), text=TEXTS)
 @example(before="The answer is ", text="9" * 10_000)

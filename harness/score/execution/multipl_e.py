@@ -140,7 +140,9 @@ def _open_class(language: str, prompt: str, code: str) -> str:
     """The class of the program without a main of its own and still open: the tests bring a main and close
     it."""
     name = _name(language, prompt)
-    if not re.search(rf"public\s+static\s+[^(\n]*?\b{re.escape(name)}\s*\(", code):
+    # up to the next of these words alone, so that a text of nothing else is read once
+    between = r"(?:(?!public\s+static\s)[^(\n])*?"
+    if not re.search(rf"public\s+static\s+{between}\b{re.escape(name)}\s*\(", code):
         code = prompt + code
     imports = [line for line in code.splitlines() if _is_import(line)]
     lines = [line for line in code.splitlines() if not _is_import(line) and not line.startswith("package ")]
