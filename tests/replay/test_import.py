@@ -213,6 +213,32 @@ def test_what_is_refused(tmp_path: Path) -> None:
     refused("line 2 is no JSON", tmp_path, tmp_path / "broken.jsonl", benchmark="gsm8k")
 
 
+@pytest.mark.parametrize("wrong", ["unknown", "broken", "truncated", "twice", "absent"])
+def test_a_refusal_is_one_line_with_its_remedy(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path, "gsm8k__m", support.GSM8K)
+    files = [good]
+    if wrong == "unknown":
+        files = [write(tmp_path, "riddles__m", support.GSM8K)]
+    elif wrong == "twice":
+        files.append(write(tmp_path / "again", "gsm8k__m", support.GSM8K))
+    elif wrong == "broken":
+        good.write_bytes(b"no gzip at all")
+    elif wrong == "truncated":
+        good.write_bytes(good.read_bytes()[:-12])
+    else:
+        good.unlink()
+    with pytest.raises(SystemExit) as done:
+        main(["import", *map(str, files), "--run", "refused", "--with", f"run.dir={tmp_path / 'runs'}"])
+    assert done.value.code == 2
+    told = capsys.readouterr()
+    problem, remedy = told.err.splitlines()
+    assert problem.startswith("error: ")
+    assert ("gsm8k" if wrong != "unknown" else "riddles") in problem
+    assert remedy.strip()
+    assert told.out == ""
+    assert not (tmp_path / "runs" / "refused").exists()
+
+
 def test_the_name_is_one_measurement(tmp_path: Path) -> None:
     file = write(tmp_path, "gsm8k__m", support.GSM8K)
     imported(tmp_path, file)
