@@ -95,9 +95,10 @@ TEXTS = st.one_of(
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[str, Any]:
-    """One task of each extractor, with a doc: of MGSM, one of each language."""
+    """One task of each extractor, with a doc: of MGSM, one for each way to part thousands."""
     planned = {name: plan(name, "limit=1").tasks[0] for name in BENCHMARKS if name != "mgsm"}
-    return planned | {task.name: task for task in plan("mgsm", "limit=6").tasks}
+    languages = {task.name.rpartition("_")[2]: task for task in plan("mgsm", "limit=6").tasks}
+    return planned | {f"mgsm {language}": languages[language] for language in ("es", "ru", "th")}
 
 
 def test_every_task_that_generates_text_is_among_them() -> None:
@@ -131,7 +132,8 @@ def test_every_extractor_reads_any_text_or_leaves_it_unparsed(tasks: dict[str, A
         began = time.monotonic()
         for taken, worth in judged(task, doc, before + text):
             assert (taken == UNPARSED) == (taken.rule is None)
-            assert all(0 <= value <= 1 for value in worth.values())
+            # BLEU has counts instead
+            assert all(isinstance(value, tuple) or 0 <= value <= 1 for value in worth.values())
             valid(taken).encode()
         assert time.monotonic() - began < task_limit, (name, before, text[:40])
 
@@ -139,7 +141,7 @@ def test_every_extractor_reads_any_text_or_leaves_it_unparsed(tasks: dict[str, A
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: ascii(text[:12]))
 def test_the_known_traps(tasks: dict[str, Any], text: str) -> None:
     for name, planned in tasks.items():
-        for before in PHRASES:
+        for before in ("", "The answer is ", "Answer: ", "La respuesta es "):
             for apply in filters(planned.task).values():
                 began = time.monotonic()
                 apply([[before + text]], [planned.docs[0].doc])
