@@ -173,6 +173,14 @@ def test_a_verdict_in_doubt_is_shown_and_not_counted(tmp_path: Path) -> None:
     assert list(found.differ["doc_id"]) == ["5"]
 
 
+def test_an_output_that_was_lost_is_unparsed_and_its_verdict_in_doubt(tmp_path: Path) -> None:
+    lost = {**support.GSM8K[1], "output": None, "extracted": None}
+    run = imported(tmp_path, write(tmp_path, "gsm8k__m", [support.GSM8K[0], lost]))
+    whole = agreements(run)["GSM8K"].whole
+    assert (whole.n, whole.ours, whole.compared, whole.flagged) == (2, 50.0, 1, 1)
+    assert list(samples(run)["unparsed"]) == [False, True]
+
+
 def test_programs_in_a_fenced_block(tmp_path: Path) -> None:
     row = {**support.HUMANEVAL[0], "output": "Sure:\n```python\ndef twice(n):\n    return n + n\n```\nDone."}
     run = imported(tmp_path, write(tmp_path, "evalplus_humaneval__chat", [row]))
@@ -205,7 +213,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     refused("is there twice", tmp_path, write(tmp_path, "gsm8k__twice", [support.GSM8K[0]] * 2))
     targetless = [{k: v for k, v in support.GSM8K[0].items() if k != "target"}]
     refused("has no target", tmp_path, write(tmp_path, "gsm8k__t", targetless))
-    refused("row 1: output = None", tmp_path, write(tmp_path, "gsm8k__o", [{**support.GSM8K[0], "output": None}]))
+    refused("row 1: output = 7", tmp_path, write(tmp_path, "gsm8k__o", [{**support.GSM8K[0], "output": 7}]))
     refused("no format that can be imported", tmp_path, write(tmp_path, "gsm8k__f", [{"some": "thing"}]))
     refused("no format that can be imported", tmp_path, write(tmp_path, "gsm8k__e", []))
     refused("cannot be read", tmp_path, tmp_path / "absent.jsonl")
