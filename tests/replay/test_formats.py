@@ -183,3 +183,22 @@ def test_the_row_evalplus_is_filled_where_its_four_members_are_there(mirror: Pat
     assert [found.whole.name for found in agreement.of_run(run)] == ["HumanEval", "HumanEval+", "MBPP", "MBPP+"]
     alone = imported(tmp_path, mbpp, name="alone")
     assert "evalplus" not in json.loads((alone / "scores.json").read_text())["benchmarks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("m_eval_results.json", '{"eval": []}', "eval is no object of problems"),
+        ("m_eval_results.json", '{"eval": {"HumanEval/0": ["x"]}}', "lacks its task_id or its program"),
+        ("m_eval_results.json", '{"eval": {}}', "holds problems of nothing"),
+        ("m_eval_results.json", '{"eval": ', "cannot be read"),
+        ("samples.jsonl", '{"task_id": "Other/0", "solution": "x"}', "holds problems of Other"),
+        ("samples.jsonl", '{"task_id": "HumanEval/0", "solution": null}', "lacks its task_id or its program"),
+        ("samples_x.jsonl", '{"doc_id": 0, "doc": {}, "arguments": [["a"]], "resps": [[7]]}', "neither texts nor"),
+        ("samples_x.jsonl", '{"doc_id": 0, "doc": 1, "arguments": [], "resps": []}', "row 1 is no sample"),
+    ],
+)
+def test_broken_files_of_other_projects(name: str, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=told):
+        read(tmp_path / name)

@@ -221,7 +221,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     refused("line 2 is no JSON", tmp_path, tmp_path / "broken.jsonl", benchmark="gsm8k")
 
 
-@pytest.mark.parametrize("wrong", ["unknown", "broken", "truncated", "twice", "absent"])
+@pytest.mark.parametrize("wrong", ["unknown", "broken", "truncated", "damaged", "twice", "absent"])
 def test_a_refusal_is_one_line_with_its_remedy(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path, "gsm8k__m", support.GSM8K)
     files = [good]
@@ -233,6 +233,9 @@ def test_a_refusal_is_one_line_with_its_remedy(wrong: str, tmp_path: Path, capsy
         good.write_bytes(b"no gzip at all")
     elif wrong == "truncated":
         good.write_bytes(good.read_bytes()[:-12])
+    elif wrong == "damaged":
+        data = good.read_bytes()
+        good.write_bytes(data[:40] + bytes(byte ^ 255 for byte in data[40:60]) + data[60:])
     else:
         good.unlink()
     with pytest.raises(SystemExit) as done:
