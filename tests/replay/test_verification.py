@@ -44,19 +44,8 @@ def test_a_broken_promise_fails(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "0.00% of verdicts agree, promised 100.0%" in capsys.readouterr().out
 
 
-def test_the_project_s_own_tables_have_every_row() -> None:
+def test_the_project_s_own_tables_have_every_row_of_text() -> None:
     text = (project_root() / "docs" / "verification.md").read_text(encoding="utf-8")
     tables = text.partition(verification.BEGIN)[2].partition(verification.END)[0]
-    for name in (
-        "MMLU-Pro",
-        "BBH",
-        "GSM8K",
-        "MATH",
-        "TheoremQA",
-        "HumanEval",
-        "HumanEval+",
-        "MBPP",
-        "MBPP+",
-        "MultiPL-E",
-    ):
+    for name in ("MMLU-Pro", "BBH", "GSM8K", "MATH", "TheoremQA"):
         assert f"\n| {name} | " in tables
