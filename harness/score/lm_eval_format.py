@@ -26,8 +26,9 @@ def results(
     groups = {}
     for name, bench in summary["benchmarks"].items():
         if len(bench["tasks"]) > 1:
-            label = f"{bench['metric']},{bench['filter']}"
-            error = f"{bench['metric']}_stderr,{bench['filter']}"
+            # a row made of members has no filter of its own
+            chosen = bench.get("filter", "none")
+            label, error = f"{bench['metric']},{chosen}", f"{bench['metric']}_stderr,{chosen}"
             groups[name] = {"alias": bench["title"], label: bench["value"], error: bench["stderr"]}
     return {
         "results": {**by_task, **groups},
