@@ -95,12 +95,14 @@ def load(overrides: Sequence[str]) -> Config:
         UserError: an unknown key, group option or benchmark, or a value of the wrong type.
     """
     plain = to_plain(compose(overrides))
-    specs = {
-        key: plain.pop(key)
-        for key in list(plain)
-        if isinstance(plain[key], dict) and {"tasks", "members"} & plain[key].keys()
-    }
+    specs = specs_of(plain)
     return check({**plain, "benchmark": specs})
+
+
+def specs_of(plain: dict[str, Any]) -> dict[str, Any]:
+    """Take the benchmarks' specs out of a composed configuration."""
+    named = [key for key, value in plain.items() if isinstance(value, dict) and {"tasks", "members"} & value.keys()]
+    return {key: plain.pop(key) for key in named}
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

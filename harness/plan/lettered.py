@@ -154,7 +154,7 @@ def rules(labels: tuple[str, ...]) -> tuple[Rule, Rule, Rule]:
     article = r"(?![AI]\s+(?!(?:is|ist|est|es|è|é)\b)[a-zà-ÿ])"
     one = rf"{article}([{''.join(map(re.escape, labels))}])(?![{beside}])"
     return (
-        Rule("answer_is", rf"(?i:{WORD})(?:\s*(?:{IS}))?\s*[:：]?\s*[(\[*_]*{one}"),
+        Rule("answer_is", rf"(?i:{WORD})(?:\s*(?:{IS}))?\s*(?:[:：]\s*)?[(\[*_]*{one}"),
         Rule("leading_letter", rf"^\s*[(\[*_]*{one}"),
         Rule("lone_letter", rf"(?<![{beside}]){one}", "last"),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Response
-from harness.config import Config, check, compose, to_plain
+from harness.config import Config, check, compose, specs_of, to_plain
 from harness.errors import UserError
 from harness.plan import Generate, Plan, Request, Score
 from harness.plan.benchmark import Benchmark
@@ -54,7 +54,8 @@ class Wanted:
 
 
 def configured(parts: Sequence[Part], wanted: Wanted, choices: Iterable[str]) -> Config:
-    """The configuration of the run: the benchmarks' rows with these protocol choices, and then the user's.
+    """The configuration of the run: the benchmarks' rows with these protocol choices, and then the user's; and the rows
+    made of members whose members are all there.
 
     Raises:
         UserError: an unknown key or value.
@@ -70,7 +71,8 @@ def configured(parts: Sequence[Part], wanted: Wanted, choices: Iterable[str]) ->
         else:
             rest.append(override)
     plain = to_plain(compose(["backend=replay", *rest]))
-    specs = {key: plain.pop(key) for key in list(plain) if isinstance(plain[key], dict) and "tasks" in plain[key]}
+    specs = {**specs_of(plain), **own}
+    made_of = [key for key, spec in specs.items() if spec.get("members") and {*spec["members"]} <= {*names}]
     sha256 = hashlib.sha256("".join(sorted({part.file.sha256 for part in parts})).encode()).hexdigest()
     kind = next((kind for part in parts if (kind := _kind(part.file))), None)
     plain["backend"] = {**plain["backend"], "model": wanted.model, "model_kind": kind, "sha256": sha256}
@@ -78,7 +80,7 @@ def configured(parts: Sequence[Part], wanted: Wanted, choices: Iterable[str]) ->
     plain["shots"] = {**plain["shots"], **{p.row.benchmark: n for p in parts if (n := _shots(p.file)) is not None}}
     if wanted.data_root is not None:
         plain["data"] = {**plain["data"], "kind": "mirror", "root": str(wanted.data_root)}
-    return check({**plain, "benchmarks": names, "benchmark": {**specs, **own}})
+    return check({**plain, "benchmarks": [*names, *made_of], "benchmark": specs})
 
 
 def _kind(file: ForeignFile) -> str | None:
@@ -116,7 +118,7 @@ def assemble(
             docs.setdefault(each.task, []).append(DocPlan(each.doc_id, each.doc, asked, each.sample.slots, sha256))
             responses |= {request.hash: answer for request, answer in zip(asked, each.sample.answers, strict=True)}
         plans.append(_planned(benchmark, docs, repos, part.row.whole))
-    return Plan(tuple(plans), {}), responses
+    return Plan(tuple(plans), {}, config.composites), responses
 
 
 def _named(request: Request, benchmark: Benchmark, placed: Placed) -> Request:
@@ -186,7 +188,7 @@ def read_plan(folder: Path, config: Config, receipt: dict[str, Any]) -> Plan:
             tasks.append(build(benchmark, str(name), docs, entry["shots"], int(rows["available"].iloc[0])))
         repos = tuple(Repo(**repo) for repo in entry["data"])
         plans.append(BenchmarkPlan(benchmark, tuple(tasks), repos, tuple(entry["absent"])))
-    return Plan(tuple(plans), receipt["skipped"])
+    return Plan(tuple(plans), receipt["skipped"], config.composites)
 
 
 def _doc(row: Mapping[Any, Any], requests: Mapping[str, Request]) -> DocPlan:

@@ -33,6 +33,8 @@ def read(path: Path) -> ForeignFile:
     if path.suffix == ".json":
         data = json.loads(path.read_text(encoding="utf-8"))
         about = {"evaluated_on": data.get("date"), "dataset_hash": data.get("hash")}
+        if not isinstance(data["eval"], dict):
+            raise UserError(f"{path}: eval is no object of problems.", "Give EvalPlus' own *_eval_results.json.")
         runs = [run for found in data["eval"].values() for run in _runs(path, found)]
     else:
         runs = list(lines(path))
@@ -56,7 +58,7 @@ def _runs(path: Path, found: Any) -> list[dict[str, Any]]:
 def _samples(path: Path, runs: Iterable[dict[str, Any]]) -> Iterable[Sample]:
     seen: Counter[str] = Counter()
     for run in runs:
-        text = run.get("solution", run.get("completion"))
+        text = run.get("solution", run.get("completion")) if isinstance(run, dict) else None
         if not isinstance(text, str) or not isinstance(run.get("task_id"), str):
             raise UserError(f"{path}: a sample lacks its task_id or its program.", "Give EvalPlus' own files.")
         task, number = run["task_id"], seen[run["task_id"]]
@@ -66,7 +68,7 @@ def _samples(path: Path, runs: Iterable[dict[str, Any]]) -> Iterable[Sample]:
             verdicts["base"] = float(run["base_status"] == "pass")
         if run.get("plus_status"):
             # what EvalPlus reports as plus: base and plus tests both pass
-            verdicts["plus"] = float(run["base_status"] == run["plus_status"] == "pass")
+            verdicts["plus"] = float(run.get("base_status") == run["plus_status"] == "pass")
         yield Sample(
             task if number == 0 else f"{task}#{number}",
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         blob = path.read_bytes()
         text = (gzip.decompress(blob) if path.suffix == ".gz" else blob).decode("utf-8", "surrogatepass")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}", "Give a file of JSON lines, plain or .gz.") from error
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

@@ -68,11 +68,13 @@ def import_files(
     placed = [place(p.file, p.row, b, data_root) for p, b in zip(parts, config.benchmarks, strict=True)]
     verdicts = published(parts, config, placed)
 
-    def planned(choice: str) -> tuple[Config, Plan, Mapping[str, Response]]:
-        rival = configured(parts, wanted, [*choices, *choice.split()])
-        return rival, *assemble(parts, rival, placed)
+    def rival(choice: str) -> Config:
+        return configured(parts, wanted, [*choices, *choice.split()])
 
-    found = [choose(p.row.benchmark, _rivals(p.row, overrides), verdicts, planned) for p in parts]
+    def planned(config: Config) -> tuple[Plan, Mapping[str, Response]]:
+        return assemble(parts, config, placed)
+
+    found = [choose(p.row.benchmark, _rivals(p.row, overrides), verdicts, rival, planned) for p in parts]
     rules = [rule for rule in found if rule is not None]
     choices += [choice for rule in rules for choice in rule.chosen.split()]
     config = configured(parts, wanted, choices)

@@ -37,13 +37,14 @@ def place(
 ) -> tuple[list[Placed], tuple[Repo, ...]]:
     """Every sample in its place, and the data sets that were read for it.
 
-    Without a mirror the file's own fields make the docs.
+    Without a mirror the file's own fields make the docs, and so they do where they hold all that judging needs.
 
     Raises:
         UserError: a field is missing, or a doc is not in the data set.
         MissingError: the mirror does not have the data set.
     """
-    if file.format == "lm-eval samples" or root is None or benchmark.name == "multipl_e":
+    complete = benchmark.name == "multipl_e" or "base_input" in file.samples[0].fields
+    if file.format == "lm-eval samples" or root is None or complete:
         return [Placed(s, row.task(s), row.doc_id(s), _doc(file, row, s)) for s in file.samples], ()
     if benchmark.name in programs.PYTHON:
         return _with_inputs(file, row, root)

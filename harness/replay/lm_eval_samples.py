@@ -29,7 +29,11 @@ def read(path: Path) -> ForeignFile:
     """
     named = NAME.fullmatch(path.name)
     by_doc: dict[str, list[dict[str, Any]]] = {}
-    for row in lines(path):
+    for number, row in enumerate(lines(path), 1):
+        if not recognises(row) or not isinstance(row["doc"], dict):
+            raise UserError(
+                f"{path}, row {number} is no sample of lm-eval's.", "Mend the file, or log the samples again."
+            )
         by_doc.setdefault(str(row["doc_id"]), []).append(row)
     samples = tuple(_sample(path, doc_id, rows) for doc_id, rows in by_doc.items())
     return ForeignFile(path, digest(path), FORMAT, named["task"] if named else "", _model(path), samples)

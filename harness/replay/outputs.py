@@ -38,27 +38,32 @@ def read(path: Path) -> ForeignFile:
 
 def _sample(path: Path, number: int, row: dict[str, Any]) -> Sample:
     for name in NEEDED:
-        if not isinstance(row.get(name), str):
+        lost = name == "output" and name in row and row[name] is None
+        if not lost and not isinstance(row.get(name), str):
             raise UserError(f"{path}, row {number}: {name} = {row.get(name)!r}, which is no text.", "Mend the row.")
     prompt = str(row.get("prompt") or "")
     part = str(row.get("task") or "")
-    flagged = row.get("environment_suspected") or ("a truth value taken for a number" if _boolean(row) else None)
     return Sample(
         row["doc_id"],
         part,
         prompt,
         (replayed(prompt, f"{part}/{row['doc_id']}"),),
-        (Generated(row["output"], "stop", 0, 0),),
+        (Generated(row["output"] or "", "stop", 0, 0),),
         ((0, 0),),
         row,
         {name: float(row[name]) for name in VERDICTS if row.get(name) is not None},
         None if row.get("extracted") is None else str(row["extracted"]),
-        flagged,
+        _doubt(row),
     )
 
 
-def _boolean(row: dict[str, Any]) -> bool:
-    return bool(row.get("boolean_taken_as_number"))
+def _doubt(row: dict[str, Any]) -> str | None:
+    """Why a row's published verdict is in doubt, if it is."""
+    if row["output"] is None:
+        return "no output is there"
+    if row.get("boolean_taken_as_number"):
+        return "a truth value taken for a number"
+    return row.get("environment_suspected") or None
 
 
 def _about(path: Path) -> dict[str, Any]:

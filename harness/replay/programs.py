@@ -5,12 +5,13 @@ The docs are complete in themselves, with tests or inputs, so that an imported r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-from harness.score.execution import Program, Verdict, evalplus, execute, multipl_e
+from harness.score.execution import Program, Verdict, evalplus, multipl_e
 from harness.score.extract import Extracted
-from harness.score.programs import current
+from harness.score.programs import assembled, executed, in_places, run_all, run_evalplus
 
 LANGUAGES: Final = ("python", "cpp", "java", "php", "ts", "cs", "sh", "js")
 MULTIPL_E: Final[Mapping[str, str]] = {
@@ -100,55 +101,33 @@ def run_base(resps: list[list[str]], docs: list[dict[str, Any]], *, compare: str
     ``compare="sets"`` takes the answers of a few problems as sets: see :func:`evalplus.problem`.
     """
     if "base_input" in docs[0]:
-        return _in_places(resps, [verdict.base for verdict in _evaluated(resps, docs, "base", compare)])
-    programs = [
-        Program("python", source(doc["prompt"], text), doc["tests"])
-        for doc, texts in zip(docs, resps, strict=True)
-        for text in texts
-    ]
-    return _in_places(resps, _executed(programs))
+        return run_evalplus(resps, docs, partial(_problem, compare=compare), _continued, "base")
+    return run_all(resps, docs, lambda doc, text: Program("python", source(doc["prompt"], text), doc["tests"]))
 
 
 def run_plus(resps: list[list[str]], docs: list[dict[str, Any]], *, compare: str = "exact") -> list[list[Extracted]]:
     """An lm-eval filter: the status of each program under its doc's base and plus inputs."""
-    return _in_places(resps, [verdict.plus for verdict in _evaluated(resps, docs, "plus", compare)])
+    return run_evalplus(resps, docs, partial(_problem, compare=compare), _continued, "plus")
 
 
-def _evaluated(
-    resps: list[list[str]], docs: list[dict[str, Any]], tests: Any, compare: str
-) -> list[evalplus.PlusVerdict]:
-    problems = {doc["task_id"]: evalplus.problem(doc, sets=compare == "sets") for doc in docs}
-    programs = [
-        (doc["task_id"], source(doc["prompt"] if doc["continues"] else "", text))
-        for doc, texts in zip(docs, resps, strict=True)
-        for text in texts
-    ]
-    settings = current()
-    return evalplus.evaluate(
-        problems, programs, tests=tests, sandbox=settings.sandbox, workers=settings.workers, cache=settings.cache
-    )
+def _problem(doc: dict[str, Any], *, compare: str) -> evalplus.Problem:
+    return evalplus.problem(doc, sets=compare == "sets")
+
+
+def _continued(doc: dict[str, Any], text: str) -> str:
+    return source(doc["prompt"] if doc["continues"] else "", text)
 
 
 def run_multipl_e(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
     """An lm-eval filter: the status of each program of one language."""
-    programs = [_multipl_e(doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
-    return _in_places(resps, _executed(programs))
+    programs = [assembled(_multipl_e, doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
+    return in_places(resps, programs, [_ran(verdict) for verdict in executed(programs)])
 
 
 def _multipl_e(doc: dict[str, Any], text: str) -> Program:
     if doc["form"] == "chat":
         return multipl_e.chat_program(doc["language"], doc["prompt"], text, doc["tests"])
     return multipl_e.base_program(doc["language"], doc["prompt"], text, doc["tests"], doc["stop_tokens"])
-
-
-def _executed(programs: Sequence[Program]) -> list[Verdict]:
-    settings = current()
-    return execute(programs, sandbox=settings.sandbox, workers=settings.workers, cache=settings.cache)
-
-
-def _in_places(resps: list[list[str]], verdicts: Sequence[Verdict]) -> list[list[Extracted]]:
-    rest = iter(verdicts)
-    return [[_ran(next(rest)) for _ in texts] for texts in resps]
 
 
 def _ran(verdict: Verdict) -> Ran:

@@ -114,12 +114,13 @@ def _specs() -> Iterator[tuple[str, list[str]]]:
     for file in sorted((conf_dir() / "benchmark").glob("*.yaml")):
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
         names = []
-        for name in spec["tasks"]:
+        for name in spec.get("tasks", ()):  # a row made of members has none
             filled = [name]
             for key, values in spec.get("choices", {}).items():
                 filled = [text.replace(f"${{{file.stem}.{key}}}", str(v)) for text in filled for v in values]
             names += list(dict.fromkeys(filled))
-        yield file.stem, names
+        if names:
+            yield file.stem, names
 
 
 def real_docs(benchmark: Benchmark, root: Path) -> tuple[dict[tuple[str, str], Doc], Source]:

@@ -104,8 +104,6 @@ def _marks(title: str, entry: Mapping[str, Any], row: Row | None) -> list[str]:
         marks.append(
             "stopped early; in brackets the 95 % confidence sequence of what all docs would give, valid at any stop"
         )
-    if entry.get("options"):
-        marks.append(f"{title}: " + ", ".join(f"{key} = {value}" for key, value in entry["options"].items()))
     shots = entry.get("shots")
     if row is not None and row.shots and shots is not None and str(shots) != row.shots:
         marks.append(f"{title}: asked with {shots} shots, published with {row.shots}")

@@ -183,5 +183,11 @@ def _remarks(run: RunScores) -> list[str]:
     if run.receipt.get("prompt", {}).get("chat"):
         turns = "each a turn" if run.receipt["prompt"]["fewshot_as_multiturn"] else "in one message"
         remarks[0] += f"; asked as a chat, few-shots {turns}"
+    chosen = [
+        f"{entry['title']} " + ", ".join(f"{key} = {value}" for key, value in entry["options"].items())
+        for entry in run.scores["benchmarks"].values()
+        if entry.get("options")
+    ]
+    remarks += [f"{run.name}: protocol choices: {'; '.join(chosen)}"] if chosen else []
     remarks += [f"{run.name}: {name} was not measured: {why}" for name, why in run.scores["skipped"].items()]
     return remarks

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from harness.score.execution import evalplus
 from harness.score.execution.run import execute
-from harness.score.execution.spec import Program, SandboxName
-from harness.score.extract import Extracted
+from harness.score.execution.spec import Program, SandboxName, Verdict
+from harness.score.extract import UNPARSED, Extracted
+from harness.score.limit import EXTRACTION_SECONDS, UNREADABLE, limited
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,8 @@ def run_all(
     resps: list[list[str]], docs: list[dict[str, Any]], make: Callable[[dict[str, Any], str], Program]
 ) -> list[list[Extracted]]:
     """The status of each answer's program, in the answers' places."""
-    programs = [make(doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
-    settings = current()
-    verdicts = iter(execute(programs, sandbox=settings.sandbox, workers=settings.workers, cache=settings.cache))
-    return [[Extracted(next(verdicts).status, "executed") for _ in texts] for texts in resps]
+    programs = [assembled(make, doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
+    return in_places(resps, programs, [taken(verdict) for verdict in executed(programs)])
 
 
 def run_evalplus(
@@ -66,19 +67,44 @@ def run_evalplus(
     """The status of each answer's program on the base inputs, or on base and plus inputs, in the answers' places."""
     problems = [problem(doc) for doc in docs]
     programs = [
-        (item.task_id, make(doc, text))
+        None if (code := assembled(make, doc, text)) is None else (item.task_id, code)
         for item, doc, texts in zip(problems, docs, resps, strict=True)
         for text in texts
     ]
     settings = current()
-    verdicts = iter(
-        evalplus.evaluate(
-            {item.task_id: item for item in problems},
-            programs,
-            tests=tests,
-            sandbox=settings.sandbox,
-            workers=settings.workers,
-            cache=settings.cache,
-        )
+    verdicts = evalplus.evaluate(
+        {item.task_id: item for item in problems},
+        [program for program in programs if program is not None],
+        tests=tests,
+        sandbox=settings.sandbox,
+        workers=settings.workers,
+        cache=settings.cache,
     )
-    return [[Extracted(getattr(next(verdicts), tests).status, "executed") for _ in texts] for texts in resps]
+    return in_places(resps, programs, [taken(getattr(verdict, tests)) for verdict in verdicts])
+
+
+def assembled(make: Callable[[dict[str, Any], str], Made], doc: dict[str, Any], text: str) -> Made | None:
+    """What an answer becomes; None where none can be made of it within the time limit."""
+    try:
+        with limited(EXTRACTION_SECONDS):
+            return make(doc, text)
+    except UNREADABLE:
+        return None
+
+
+def executed(programs: Sequence[Program | None]) -> list[Verdict]:
+    """The verdicts on those programs that could be made, with the settings in force."""
+    settings = current()
+    made = [program for program in programs if program is not None]
+    return execute(made, sandbox=settings.sandbox, workers=settings.workers, cache=settings.cache)
+
+
+def taken(verdict: Verdict) -> Extracted:
+    """A verdict's status as what was extracted."""
+    return Extracted(verdict.status, "executed")
+
+
+def in_places(resps: list[list[str]], programs: Sequence[Any], statuses: Iterable[Extracted]) -> list[list[Extracted]]:
+    """The statuses of those programs that could be made, in their answers' places; the others are unparsed."""
+    made, rest = iter(programs), iter(statuses)
+    return [[Extracted(UNPARSED) if next(made) is None else next(rest) for _ in texts] for texts in resps]

@@ -84,17 +84,19 @@ def _benchmark_summary(
     parts = [tasks[s.task] for s in scores]
     sizes = np.array([part["n"] for part in parts], dtype=float)
     macro = bench.benchmark.average == "macro"
-    weights = np.full(len(parts), 1 / len(parts)) if macro else sizes / sizes.sum()
+    shares = np.full(len(parts), 1 / len(parts)) if macro else sizes / sizes.sum()
+    weights = {s.task: float(share) for s, share in zip(scores, shares, strict=True)}
     values = np.array([part["value"] for part in parts])
     micro = float((values * sizes).sum() / sizes.sum())
     return {
         "title": bench.benchmark.title + suffix,
-        "value": float((values * weights).sum()),
-        "stderr": _stderr(scores, parts, weights, macro),
+        "value": float((values * shares).sum()),
+        "stderr": _stderr(scores, parts, shares, macro),
         "n": int(sizes.sum()),
-        "of": sum(plans[s.task].available for s in scores),
+        # tasks of which no doc was asked count too; a group of mixed metrics has several entries
+        "of": sum(plan.available for name, plan in plans.items() if not suffix or name in weights),
         "tasks": [s.task for s in scores],
-        "weights": {s.task: float(weight) for s, weight in zip(scores, weights, strict=True)},
+        "weights": weights,
         "shots": plans[scores[0].task].shots,
         "protocol_shots": bench.benchmark.protocol_shots,
         "metric": scores[0].metric,

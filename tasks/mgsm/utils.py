@@ -71,7 +71,7 @@ def rules(language: str, strict: bool) -> tuple[Rule, ...]:
     """What counts as the answer in a text of the language."""
     figure = pattern(language)
     if strict:
-        return (Rule("the_answer_is", rf"{sentence(language)}\s*[:：]?\s*({figure})"),)
+        return (Rule("the_answer_is", rf"{sentence(language)}\s*(?:[:：]\s*)?({figure})"),)
     return (Rule("last_number", figure, "last"),)
 
 

@@ -15,7 +15,8 @@ from harness.plan.planner import BenchmarkPlan
 from harness.replay import agreement
 from harness.replay.reading import read
 from harness.run import rescore
-from tests.replay.support import imported
+from tests.replay import support
+from tests.replay.support import imported, write
 from tests.tasks.support import loglikelihood, plan
 
 
@@ -163,3 +164,41 @@ def test_results_of_an_early_evalplus_hold_no_programs(tmp_path: Path) -> None:
     file.write_text(json.dumps({"eval": {"HumanEval/0": {"nfiles": 1, "base": [["pass", []]]}}}))
     with pytest.raises(UserError, match="early EvalPlus"):
         read(file)
+
+
+def test_the_row_evalplus_is_filled_where_its_four_members_are_there(mirror: Path, tmp_path: Path) -> None:
+    runs = [evaluated("    return abs(2 * n)\n", "pass", "fail")]
+    file = tmp_path / "model_eval_results.json"
+    file.write_text(json.dumps({"eval": {"HumanEval/0": runs}}))
+    mbpp = write(tmp_path, "evalplus_mbpp__Coder", support.MBPP)
+    run = imported(tmp_path, file, mbpp, data_root=mirror, model="Coder")
+    values = {
+        name: entry["value"] for name, entry in json.loads((run / "scores.json").read_text())["benchmarks"].items()
+    }
+    assert values == {"humaneval": 1.0, "humaneval_plus": 0.0, "mbpp": 1.0, "mbpp_plus": 0.5, "evalplus": 0.625}
+    assert "| EvalPlus |" in (run / "table.md").read_text()
+    before = (run / "scores.json").read_bytes()
+    rescore(run)
+    assert (run / "scores.json").read_bytes() == before
+    assert [found.whole.name for found in agreement.of_run(run)] == ["HumanEval", "HumanEval+", "MBPP", "MBPP+"]
+    alone = imported(tmp_path, mbpp, name="alone")
+    assert "evalplus" not in json.loads((alone / "scores.json").read_text())["benchmarks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("m_eval_results.json", '{"eval": []}', "eval is no object of problems"),
+        ("m_eval_results.json", '{"eval": {"HumanEval/0": ["x"]}}', "lacks its task_id or its program"),
+        ("m_eval_results.json", '{"eval": {}}', "holds problems of nothing"),
+        ("m_eval_results.json", '{"eval": ', "cannot be read"),
+        ("samples.jsonl", '{"task_id": "Other/0", "solution": "x"}', "holds problems of Other"),
+        ("samples.jsonl", '{"task_id": "HumanEval/0", "solution": null}', "lacks its task_id or its program"),
+        ("samples_x.jsonl", '{"doc_id": 0, "doc": {}, "arguments": [["a"]], "resps": [[7]]}', "neither texts nor"),
+        ("samples_x.jsonl", '{"doc_id": 0, "doc": 1, "arguments": [], "resps": []}', "row 1 is no sample"),
+    ],
+)
+def test_broken_files_of_other_projects(name: str, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=told):
+        read(tmp_path / name)

@@ -173,6 +173,14 @@ def test_a_verdict_in_doubt_is_shown_and_not_counted(tmp_path: Path) -> None:
     assert list(found.differ["doc_id"]) == ["5"]
 
 
+def test_an_output_that_was_lost_is_unparsed_and_its_verdict_in_doubt(tmp_path: Path) -> None:
+    lost = {**support.GSM8K[1], "output": None, "extracted": None}
+    run = imported(tmp_path, write(tmp_path, "gsm8k__m", [support.GSM8K[0], lost]))
+    whole = agreements(run)["GSM8K"].whole
+    assert (whole.n, whole.ours, whole.compared, whole.flagged) == (2, 50.0, 1, 1)
+    assert list(samples(run)["unparsed"]) == [False, True]
+
+
 def test_programs_in_a_fenced_block(tmp_path: Path) -> None:
     row = {**support.HUMANEVAL[0], "output": "Sure:\n```python\ndef twice(n):\n    return n + n\n```\nDone."}
     run = imported(tmp_path, write(tmp_path, "evalplus_humaneval__chat", [row]))
@@ -205,12 +213,41 @@ def test_what_is_refused(tmp_path: Path) -> None:
     refused("is there twice", tmp_path, write(tmp_path, "gsm8k__twice", [support.GSM8K[0]] * 2))
     targetless = [{k: v for k, v in support.GSM8K[0].items() if k != "target"}]
     refused("has no target", tmp_path, write(tmp_path, "gsm8k__t", targetless))
-    refused("row 1: output = None", tmp_path, write(tmp_path, "gsm8k__o", [{**support.GSM8K[0], "output": None}]))
+    refused("row 1: output = 7", tmp_path, write(tmp_path, "gsm8k__o", [{**support.GSM8K[0], "output": 7}]))
     refused("no format that can be imported", tmp_path, write(tmp_path, "gsm8k__f", [{"some": "thing"}]))
     refused("no format that can be imported", tmp_path, write(tmp_path, "gsm8k__e", []))
     refused("cannot be read", tmp_path, tmp_path / "absent.jsonl")
     (tmp_path / "broken.jsonl").write_text('{"doc_id": "1", "output": "x"}\n{"doc')
     refused("line 2 is no JSON", tmp_path, tmp_path / "broken.jsonl", benchmark="gsm8k")
+
+
+@pytest.mark.parametrize("wrong", ["unknown", "broken", "truncated", "damaged", "twice", "absent"])
+def test_a_refusal_is_one_line_with_its_remedy(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path, "gsm8k__m", support.GSM8K)
+    files = [good]
+    if wrong == "unknown":
+        files = [write(tmp_path, "riddles__m", support.GSM8K)]
+    elif wrong == "twice":
+        files.append(write(tmp_path / "again", "gsm8k__m", support.GSM8K))
+    elif wrong == "broken":
+        good.write_bytes(b"no gzip at all")
+    elif wrong == "truncated":
+        good.write_bytes(good.read_bytes()[:-12])
+    elif wrong == "damaged":
+        data = good.read_bytes()
+        good.write_bytes(data[:40] + bytes(byte ^ 255 for byte in data[40:60]) + data[60:])
+    else:
+        good.unlink()
+    with pytest.raises(SystemExit) as done:
+        main(["import", *map(str, files), "--run", "refused", "--with", f"run.dir={tmp_path / 'runs'}"])
+    assert done.value.code == 2
+    told = capsys.readouterr()
+    problem, remedy = told.err.splitlines()
+    assert problem.startswith("error: ")
+    assert ("gsm8k" if wrong != "unknown" else "riddles") in problem
+    assert remedy.strip()
+    assert told.out == ""
+    assert not (tmp_path / "runs" / "refused").exists()
 
 
 def test_the_name_is_one_measurement(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Every published output beside the project, imported and scored: agreement with the publishers' verdicts.
 
-`python -m tests.replay.verify` takes all files, prints the table of docs/verification.md, and fails below the agreement
-that is promised. Tests take a fixed sample.
+`python -m tests.replay.verify` takes all files and fails below the agreement that is promised; with `--write` it puts
+the tables into docs/verification.md. Tests take a fixed sample.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from harness.paths import project_root
 from harness.replay import agreement, agreement_table
 from harness.replay.agreement import Agreements
 from harness.replay.importing import import_files
+from harness.run import read_receipt
+from tests.replay import verification
+from tests.replay.verification import Verified
 
 SHARED = project_root().parent / "shared" / "data"
 
@@ -77,12 +80,20 @@ def broken(found: Agreements) -> list[str]:
     return told
 
 
-def scored(path: Path, folder: Path, data_root: Path | None) -> list[Agreements]:
+def scored(path: Path, folder: Path, data_root: Path | None) -> Verified:
     """A published file, imported and compared."""
     # EvalPlus' HumanEval files leave the inputs out, and only the data set has them
     joined = data_root if path.name.startswith("evalplus_humaneval") else None
     run = import_files([path], path.name.split(".jsonl")[0], data_root=joined, overrides=[f"run.dir={folder}"])
-    return agreement.of_run(run)
+    receipt = read_receipt(run)
+    (origin,) = receipt["imported"]["files"]
+    return Verified(
+        run.name,
+        receipt["model"]["model"],
+        origin["published"].get("published_by_source"),
+        tuple(receipt["imported"]["rules"]),
+        tuple(agreement.of_run(run)),
+    )
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
@@ -92,19 +103,22 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--data-root", type=Path, default=SHARED / "hub")
     parser.add_argument("--runs", type=Path, help="where the runs stay; none keeps them")
     parser.add_argument("--samples", action="store_true", help="list the samples whose verdicts differ")
+    parser.add_argument("--write", type=Path, metavar="DOC", help="put the tables into this file")
     options = parser.parse_args(None if arguments is None else list(arguments))
     files = options.files or sorted((SHARED / "published").glob("*.jsonl.gz"))
     data_root = options.data_root if options.data_root.is_dir() else None
     told: list[str] = []
+    verified: list[Verified] = []
     with tempfile.TemporaryDirectory() as temporary:
         for path in files:
             began = time.monotonic()
             try:
-                found = scored(path, options.runs or Path(temporary), data_root)
+                verified.append(scored(path, options.runs or Path(temporary), data_root))
             except UserError as error:
                 print(f"\n## {path.name}\n\nnot imported: {error.problem}")
                 told += [] if "has no benchmark here" in error.problem else [str(error)]
                 continue
+            found = verified[-1].found
             print(
                 f"\n## {path.name}\n\n{agreement_table.render(found, 'md')}\n\n{time.monotonic() - began:.0f} s",
                 flush=True,
@@ -112,6 +126,8 @@ def main(arguments: Iterable[str] | None = None) -> int:
             if options.samples:
                 print(agreement_table.samples(found))
             told += [f"{path.name}: {line}" for each in found for line in broken(each)]
+    if options.write is not None:
+        verification.write(options.write, verified)
     print("\n" + ("\n".join(told) if told else "Every promise is kept."))
     return 1 if told else 0
 

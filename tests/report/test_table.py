@@ -165,7 +165,7 @@ def test_footnotes_name_choices_shots_and_forms() -> None:
     entry = bench("GSM8K", shots=8, form="generation", options={"exemplars": "wei", "extraction": "strict"})
     made = table(run(gsm8k=entry, arc=bench("ARC-C", shots=25, form="generation"), n=bench("MMLU", n=200, of=14042)))
     notes = "\n".join(made.footnotes)
-    assert "GSM8K: exemplars = wei, extraction = strict" in notes
+    assert any("protocol choices: GSM8K exemplars = wei, extraction = strict" in text for text in made.remarks)
     assert "GSM8K: asked with 8 shots, published with 4" in notes
     assert "ARC-C: measured by generated answers, published by log-likelihoods" in notes
     assert "mine: generated answers: GSM8K, ARC-C" in made.remarks

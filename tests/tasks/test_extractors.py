@@ -26,6 +26,7 @@ EXTRACTORS = {
     "math": ("math", "answers"),
     "math_last_box": ("math", "boxes"),
     "gsm8k": ("gsm8k", "last_number"),
+    "flores": ("flores", "line"),
     "gsm8k_answer_line": ("gsm8k", "answer_line"),
 }
 

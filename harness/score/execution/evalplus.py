@@ -145,7 +145,7 @@ def completed(prompt: str, answer: str) -> str:
 def answered(prompt: str, answer: str, entry_point: str) -> str:
     """The program of a chat model: its fenced block, behind the stub where the block does not define the function."""
     code = fenced(answer)
-    whole = re.search(rf"^\s*def\s+{re.escape(entry_point)}\s*\(", code, re.MULTILINE)
+    whole = re.search(rf"^[ \t]*def[ \t]+{re.escape(entry_point)}[ \t]*\(", code, re.MULTILINE)
     return code if whole else completed(prompt, code)
 
 

@@ -169,7 +169,8 @@ def judge(language: Language, steps: Sequence[Step], marker: str, compiled: bool
     if last["code"] == 0 and not finished:
         return Judgement("wrong", "the program ended before its tests had finished", published)
     if last["code"] != 0 and _OUT_OF_MEMORY.search(last["stderr"] + output):
-        return Judgement("out_of_memory", "over its memory limit", published)
+        # the limit is ours: where programs were published to pass by their messages alone, this one ran out of time
+        return Judgement("out_of_memory", "over its memory limit")
     if last["code"] < 0 and last["code"] != -signal.SIGABRT:
         return Judgement("error", f"killed by signal {-last['code']}")
     return Judgement("wrong", f"exit code {last['code']}", published)

@@ -59,7 +59,6 @@ def _known(language: str) -> None:
         raise UserError(f"language {language} cannot be run.", f"Use one of {', '.join(LANGUAGES)}.")
 
 
-_FENCE: Final = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 _JAVA: Final = (
     "".join(
         f"import {name}.*;\n"
@@ -92,13 +91,13 @@ _NAMES: Final = {
 def fenced(output: str) -> str:
     """The content of the first fenced block, whatever its tag, or what a single fence opens or closes; the
     whole text where there is none."""
-    found = _FENCE.search(output)
-    if found:
-        return found.group(1)
     before, fence, after = output.partition("```")
+    _, _, block = after.partition("\n")
+    inside, closed, _ = block.partition("```")
+    if closed:
+        return inside
     # a fence that only opens has its tag and the code behind it; one that only closes has the code before it
-    opened = after.partition("\n")[2]
-    return opened if opened.strip() else before if fence else output
+    return block if block.strip() else before if fence else output
 
 
 def chat_program(language: str, prompt: str, output: str, tests: str) -> Program:
@@ -141,7 +140,9 @@ def _open_class(language: str, prompt: str, code: str) -> str:
     """The class of the program without a main of its own and still open: the tests bring a main and close
     it."""
     name = _name(language, prompt)
-    if not re.search(rf"public\s+static\s+[^(\n]*?\b{re.escape(name)}\s*\(", code):
+    # up to the next of these words alone, so that a text of nothing else is read once
+    between = r"(?:(?!public\s+static\s)[^(\n])*?"
+    if not re.search(rf"public\s+static\s+{between}\b{re.escape(name)}\s*\(", code):
         code = prompt + code
     imports = [line for line in code.splitlines() if _is_import(line)]
     lines = [line for line in code.splitlines() if not _is_import(line) and not line.startswith("package ")]
