@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from harness.score.extract import number
@@ -29,8 +30,8 @@ def plain(text: str, language: str) -> str:
     before exactly three digits parts thousands too, unless it is a point in a language that writes 1.5, or the figure
     begins with a zero (0,125): texts in Spanish or Russian hold 1.234 as well as 1,234.
     """
-    ascii_text = "".join(_ascii(c) for c in text)
-    marks = [c for c in ascii_text if c in ".,"]
+    ascii_text = text.translate(_ASCII)
+    marks = re.findall(r"[.,]", ascii_text)
     if not marks:
         return number(ascii_text)
     last = marks[-1]
@@ -46,11 +47,17 @@ def plain(text: str, language: str) -> str:
     return number(f"{whole}.{rest}" if decimal else whole + rest.replace(".", "").replace(",", ""))
 
 
-def _ascii(character: str) -> str:
-    """A digit, sign or mark as ASCII; nothing for currencies, spaces and apostrophes."""
-    if character.isdecimal():
-        return str(unicodedata.decimal(character))
-    for signs, one in ((MINUS, "-"), (POINTS, "."), (COMMAS, ",")):
-        if character in signs:
-            return one
-    return ""
+class _Ascii(dict[int, str]):
+    """For ``str.translate``: a digit, sign or mark as ASCII; nothing for currencies, spaces and apostrophes."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character.isdecimal():
+            made = str(unicodedata.decimal(character))
+        else:
+            made = next((one for signs, one in ((MINUS, "-"), (POINTS, "."), (COMMAS, ",")) if character in signs), "")
+        self[code] = made
+        return made
+
+
+_ASCII = _Ascii()

@@ -62,7 +62,8 @@ def _metric(scores: TaskScores, name: str) -> dict[str, Any]:
     unit = "share" if ((numbers >= 0) & (numbers <= 1)).all() else "points"
     if aggregate is not None and getattr(aggregate, "__name__", "") != "mean":
         return _resampled(values, aggregate, unit)
-    if "cluster" in scores.samples:
+    # a language's docs are all different ones: what they share is with those of other languages, in the row's own error
+    if "cluster" in scores.samples and scores.samples["cluster"].duplicated().any():
         stderr, kind = statistics.clustered_stderr(numbers, list(scores.samples["cluster"])), "clustered"
     else:
         stderr, kind = statistics.mean_stderr(numbers), "iid"

@@ -64,7 +64,7 @@ def test_a_file_is_downloaded_once_and_stands_in_the_receipt(server: Server) -> 
     assert server.asked == 1
     repo = source.read["org/set.jsonl.gz", "release"]
     assert repo.complete
-    assert repo.sha256 == {"all": hashlib.sha256(server.content).hexdigest()}
+    assert repo.sha256 == {"all": hashlib.sha256(TEXT.encode()).hexdigest()}
 
 
 def test_another_compression_of_the_same_text_is_the_same_file(server: Server) -> None:

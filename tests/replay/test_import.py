@@ -162,7 +162,7 @@ def test_benchmarks_that_need_a_judge(name: str, rows: Rows, title: str, tmp_pat
 
 def test_samples_of_one_problem_are_clustered(tmp_path: Path) -> None:
     run = imported(tmp_path, write(tmp_path, "math_samples__m", support.MATH))
-    assert set(samples(run)["cluster"]) == {"0"}
+    assert set(samples(run)["cluster"]) == {"math/0"}
 
 
 def test_a_verdict_in_doubt_is_shown_and_not_counted(tmp_path: Path) -> None:

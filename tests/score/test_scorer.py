@@ -118,9 +118,11 @@ def test_samples_say_what_was_taken_and_by_which_rule() -> None:
 def test_docs_that_share_a_passage_are_clustered() -> None:
     plan = planned(HELLASWAG)
     task = plan.benchmarks[0].tasks[0]
-    task.task.config.metadata["cluster"] = "activity_label"
+    for number, doc in enumerate(task.docs):
+        doc.doc["passage"] = number // 2
+    task.task.config.metadata["cluster"] = "passage"
     (scores,) = score_plan(plan, answered(plan))
-    assert scores.samples["cluster"].nunique() > 1
+    assert 1 < scores.samples["cluster"].nunique() < len(task.docs)
     assert summarise(plan, [scores])["tasks"]["hellaswag_text"]["stderr_kind"] == "clustered"
 
 

@@ -141,7 +141,7 @@ def test_every_extractor_reads_any_text_or_leaves_it_unparsed(tasks: dict[str, A
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: ascii(text[:12]))
 def test_the_known_traps(tasks: dict[str, Any], text: str) -> None:
     for name, planned in tasks.items():
-        for before in ("", "The answer is ", "Answer: ", "La respuesta es "):
+        for before in ("", "The answer is "):
             for apply in filters(planned.task).values():
                 began = time.monotonic()
                 apply([[before + text]], [planned.docs[0].doc])
@@ -154,7 +154,7 @@ def test_the_known_traps(tasks: dict[str, Any], text: str) -> None:
 def test_letters_of_traps(choices: Sequence[str], text: str) -> None:
     for before in PHRASES:
         began = time.monotonic()
-        found = letter(before + text, choices)
+        found = letter(before + text, LETTERS[: len(choices)], choices)
         assert time.monotonic() - began < EXTRACTION_SECONDS + 1, before
         assert (found == UNPARSED) == (found.rule is None)
 
@@ -162,7 +162,7 @@ def test_letters_of_traps(choices: Sequence[str], text: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(before=st.sampled_from(PHRASES), text=TEXTS, choices=st.sampled_from(CHOICES))
 def test_a_letter_is_one_of_the_choices_or_none(before: str, text: str, choices: Sequence[str]) -> None:
-    found = letter(before + text, choices)
+    found = letter(before + text, LETTERS[: len(choices)], choices)
     assert found in (UNPARSED, *LETTERS[: len(choices)])
 
 

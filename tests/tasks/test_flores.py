@@ -82,7 +82,8 @@ def test_the_row_is_the_mean_of_sacrebleus_figures() -> None:
     assert row["value"] == pytest.approx(np.mean(expected))
     assert (row["unit"], row["n"], row["average"]) == ("points", 192, "macro")
     assert 20 < row["value"] < 100
-    assert 0 < row["stderr"] < 15
+    # four sentences a language: an interval wider than this would say nothing at all
+    assert 0 < row["stderr"] < row["value"] / 2
     # one answer in four is empty: an empty translation, and counted as such
     assert row["unparsed"] == pytest.approx(1 / 4)
 

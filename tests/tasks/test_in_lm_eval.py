@@ -61,7 +61,8 @@ def test_every_task_runs_in_lm_eval(manager: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(datasets, "load_dataset", sample_for_all)
     monkeypatch.setattr(Source, "load", lambda _, *arguments, **named: sample_for_all(*arguments, **named))
-    monkeypatch.setattr("harness.plan.data.fetch_release", Source("sample").file)
+    rows = Source("sample").rows
+    monkeypatch.setattr(Source, "rows", lambda _, release: rows(release))
     names = own_names()
     done = simple_evaluate(
         model="dummy",

@@ -74,9 +74,10 @@ def test_a_schema_need_not_be_of_neighbours_or_of_equal_options() -> None:
     third = {"sentence": "Die alte Wanduhr im Flur _, und Eva erschrak.", "option1": "schlug", "option2": "stand"}
     again = {"sentence": "Bald troff das Wasser von _ .", "option1": "den Hof", "option2": "Das Dach"}
     schemas = utils("xwinograd").schemas
-    assert schemas([first, other, third]) == ["0", "1", "0"]
-    assert schemas([first, other, again]) == ["0", "1", "1"]
-    assert schemas([other, first, again]) == ["0", "1", "2"]
+    a, b, c = (doc["sentence"] for doc in (first, other, again))
+    assert schemas([first, other, third]) == [a, b, a]
+    assert schemas([first, other, again]) == [a, b, b]
+    assert schemas([other, first, again]) == [b, a, c]
 
 
 def test_what_follows_the_blank_is_scored_as_written_or_behind_a_space(mirror: Path) -> None:
