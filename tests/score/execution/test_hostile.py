@@ -31,8 +31,9 @@ def sandbox(request: pytest.FixtureRequest) -> SandboxName:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_remains(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """After each test: no process, mount or file of its runs; other runs of the machine don't count."""
+    tmp_path_factory.getbasetemp()  # pytest's own folder is chosen before the folder of temporary files changes
     users: set[int] = set()
     choose_uid = Agent._uid
 
@@ -47,11 +48,12 @@ def _nothing_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Agent, "_uid", remember)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     mounts = Path("/proc/self/mountinfo").read_text()
+    before = _processes(set())  # a scorer's helper process outlives the tests that asked it
     yield
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and _processes(users):
+    while time.monotonic() < deadline and _processes(users) - before:
         time.sleep(0.05)
-    assert _processes(users) == set()
+    assert _processes(users) <= before
     assert Path("/proc/self/mountinfo").read_text() == mounts
     assert list(folder.glob("harness-run-*")) == []
     shutil.rmtree(folder)
