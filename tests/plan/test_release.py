@@ -14,6 +14,7 @@ import pytest
 
 from harness.config import load
 from harness.errors import MissingError
+from harness.paths import tasks_dir
 from harness.plan import Source, make_plan
 from harness.plan.fetch import fetch
 from harness.plan.release import Release, fetch_release
@@ -115,6 +116,11 @@ def test_a_fetched_mirror_has_the_file(tmp_path: Path) -> None:
         made = make_plan(chosen.benchmarks, source, chosen.settings, strict=True, named=True)
         return [request.hash for request in made.requests]
 
-    assert asked(Source("mirror", tmp_path)) == asked(Source("sample"))
+    name = "evalplus/MbppPlus-v0.1.0.jsonl"
+    assert (tmp_path / name).read_bytes() == (tasks_dir() / "mbpp" / "sample" / name).read_bytes()
+    assert asked(Source("sample"))
+    # sample docs in a mirror do not pass for the published file
+    with pytest.raises(MissingError, match="not the file that was published"):
+        asked(Source("mirror", tmp_path))
     made = make_plan(chosen.benchmarks, Source("sample"), chosen.settings, strict=True, named=True)
     assert not made.benchmarks[0].complete
