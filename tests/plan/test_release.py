@@ -107,7 +107,7 @@ def test_a_file_without_sample_docs_is_named(server: Server) -> None:
         Source("sample").rows(release(server))
 
 
-def test_a_fetched_mirror_has_the_file(tmp_path: Path) -> None:
+def test_a_fetched_mirror_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = load(["benchmarks=[mbpp]", "data=sample"])
     done = list(fetch(chosen.benchmarks, tmp_path, Source("sample")))
     assert [(d.repos, d.missing) for d in done] == [(("evalplus/MbppPlus-v0.1.0.jsonl.gz",), None)]
@@ -116,11 +116,13 @@ def test_a_fetched_mirror_has_the_file(tmp_path: Path) -> None:
         made = make_plan(chosen.benchmarks, source, chosen.settings, strict=True, named=True)
         return [request.hash for request in made.requests]
 
-    name = "evalplus/MbppPlus-v0.1.0.jsonl"
-    assert (tmp_path / name).read_bytes() == (tasks_dir() / "mbpp" / "sample" / name).read_bytes()
-    assert asked(Source("sample"))
     # sample docs in a mirror do not pass for the published file
     with pytest.raises(MissingError, match="not the file that was published"):
         asked(Source("mirror", tmp_path))
+    # had they been published, the mirror would ask the same
+    sample = tasks_dir() / "mbpp" / "sample" / "evalplus" / "MbppPlus-v0.1.0.jsonl"
+    digest = hashlib.sha256(sample.read_bytes()).hexdigest()
+    monkeypatch.setattr(Release, "sha256", property(lambda _: digest, lambda *_: None), raising=False)
+    assert asked(Source("mirror", tmp_path)) == asked(Source("sample"))
     made = make_plan(chosen.benchmarks, Source("sample"), chosen.settings, strict=True, named=True)
     assert not made.benchmarks[0].complete
