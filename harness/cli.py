@@ -154,8 +154,9 @@ def eval_once(overrides: Sequence[str]) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """``harness plan``."""
+    from harness.backends import Remote
     from harness.config import load
-    from harness.estimate import arithmetic, estimate, plan_table
+    from harness.estimate import BYTES_PER_TOKEN, arithmetic, estimate, plan_table
     from harness.run import prepare
 
     prepared = prepare(load(options.overrides))
@@ -163,6 +164,13 @@ def run_plan(options: argparse.Namespace) -> int:
     _console().print(plan_table(rows))
     if prepared.backend.tokenizer() is not None and rows:
         print(arithmetic(rows[-1], prepared.config.hardware))
+    elif rows:
+        print(f"Tokens are guessed, {BYTES_PER_TOKEN:g} bytes each: name the model's tokenizer to have them counted.")
+    if isinstance(prepared.backend, Remote):
+        form = prepared.config.settings.form
+        print(
+            f"The server was not asked what it can do: form {form} is assumed (prompt.form); harness eval asks first."
+        )
     for name, reason in prepared.plan.skipped.items():
         print(f"{name} does not run: {reason}")
     print(f"plan {prepared.plan.sha256}")

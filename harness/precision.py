@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backends.base import Backend, Response
-from harness.collect import Collected, Store, Totals, collect
+from harness.collect import Budget, Collected, Store, Totals, collect
 from harness.compare.runs import Run, column_of, open_runs
 from harness.compare.stopped import stopped_early
 from harness.config import Precision
@@ -42,7 +42,9 @@ class Enough:
     """By benchmark: docs asked, docs there are, and the reason to stop; for the receipt."""
 
 
-def ask_enough(plan: Plan, rule: Precision, seed: int, backend: Backend, store: Store) -> Enough:
+def ask_enough(
+    plan: Plan, rule: Precision, seed: int, backend: Backend, store: Store, budget: Budget | None = None
+) -> Enough:
     """Collect responses until every benchmark's rule is content, or all its docs are asked.
 
     Call it within :func:`harness.score.programs.executing`: verdicts are needed to decide.
@@ -62,7 +64,7 @@ def ask_enough(plan: Plan, rule: Precision, seed: int, backend: Backend, store: 
     while unfinished := [one for one in asking if one.reason is None]:
         new = {one: one.next_docs() for one in unfinished}
         requests = {r.hash: r for docs in new.values() for _, part in docs for doc in part for r in doc.requests}
-        found = collect([r for key, r in requests.items() if key not in responses], backend, store)
+        found = collect([r for key, r in requests.items() if key not in responses], backend, store, budget)
         responses |= found.responses
         totals = Totals(**{f.name: getattr(totals, f.name) + getattr(found.totals, f.name) for f in fields(Totals)})
         for one, docs in new.items():

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.backends.base import Backend, Capabilities, Generated, Response, Scored, from_json, to_json
+from harness.backends.base import Backend, Capabilities, Failed, Generated, Remote, Response, Scored, from_json, to_json
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.typed import typed
 
-KINDS = ("torch", "replay")
+KINDS = ("torch", "openai", "replay")
 
 __all__ = [
     "KINDS",
     "Backend",
     "Capabilities",
+    "Failed",
     "Generated",
+    "Remote",
     "Response",
     "Scored",
     "from_json",
@@ -34,6 +36,10 @@ def make_backend(kind: str, options: dict[str, Any]) -> Backend:
         from harness.backends.torch import TorchBackend, TorchOptions
 
         return TorchBackend(typed(TorchOptions, options, "backend."))
+    if kind == "openai":
+        from harness.backends.openai import OpenAIBackend, OpenAIOptions
+
+        return OpenAIBackend(typed(OpenAIOptions, options, "backend."))
     if kind == "replay":
         from harness.backends.replay import ReplayBackend, ReplayOptions
 
