@@ -21,6 +21,7 @@ from harness.plan import Plan
 from harness.plan.order import stratified
 from harness.plan.planner import BenchmarkPlan, DocPlan, TaskPlan
 from harness.score import sequential
+from harness.score.failures import have_answers
 from harness.score.scorer import score_task
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ class _Asking:
 
     def learn(self, docs: Sequence[tuple[TaskPlan, tuple[DocPlan, ...]]], responses: Mapping[str, Response]) -> None:
         """Score the new docs and decide."""
-        for task, part in docs:
+        for task, asked in docs:
+            part = have_answers(asked, responses)
+            if not part:
+                continue
             scores = score_task(replace(task, docs=part), self.bench.benchmark, responses)
             number = self.number[task.name]
             self._values += scores.samples["score"].astype(float).tolist()
@@ -133,6 +137,8 @@ class _Asking:
             self._keys += [(number, doc.doc_id) for doc in part]
         if self.asked == len(self.order):
             self.reason = ALL
+            return
+        if not self._values:
             return
         values = np.array(self._values)
         if not ((values >= 0) & (values <= 1)).all():

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from harness.score.execution import choose_sandbox, toolchains
 
 if TYPE_CHECKING:
     from harness.collect import Budget, Collected, Store
+    from harness.score.failures import Failure
     from harness.score.scorer import TaskScores
 
 
@@ -373,6 +375,7 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
     from harness.report import load_published, make_table
     from harness.report.render import as_csv, markdown
     from harness.report.table import RunScores
+    from harness.score import failures
     from harness.score.lm_eval_format import results
     from harness.score.scorer import score_plan
     from harness.score.summary import summarise
@@ -382,12 +385,16 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
         from harness.precision import annotate, asked_only
 
         plan = asked_only(plan, responses)
+    failed = failures.failures(plan, responses)
+    plan = failures.without(plan, responses)
     with _executing(prepared.config):
         scores = score_plan(plan, responses)
     summary = summarise(plan, scores)
     if "precision" in receipt:
         annotate(summary, prepared.plan, scores, receipt["precision"])
+    failures.annotate(summary, failed)
     _write_samples(folder, scores)
+    _write_failed(folder, failed)
     write_json(folder / "scores.json", summary)
     write_json(folder / "results.json", results(plan, scores, summary, receipt))
     table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
@@ -400,6 +407,18 @@ def _write_samples(folder: Path, scores: list[TaskScores]) -> None:
     target.mkdir(exist_ok=True)
     for task in scores:
         task.samples.to_parquet(target / f"{task.task}.parquet", index=False)
+
+
+def _write_failed(folder: Path, failed: Sequence[Failure]) -> None:
+    """``failed.parquet``, where there is something to write."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder / "failed.parquet"
+    if failed:
+        pq.write_table(pa.Table.from_pylist([asdict(failure) for failure in failed]), file)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) -> None:

@@ -53,7 +53,9 @@ class Pace:
         self._closed_until = float("-inf")
         self._next = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._full_at = float("-inf")
         self._answers = 0
+        self._round = ROUND
         self._work = 0.0
         self._began: float | None = None
         self._good: tuple[float, float] | None = None
@@ -75,6 +77,7 @@ class Pace:
             elif self.in_flight < int(self.limit):
                 break
             else:
+                self._full_at = now
                 place = asyncio.get_running_loop().create_future()
                 self._waiting.append(place)
                 await place
@@ -105,21 +108,24 @@ class Pace:
             self._began = went
         self._answers += 1
         self._work += work
-        if self._doubling and self.in_flight >= int(self.limit) - 1:
+        # others had to wait while this one was on its way: the limit is what held them back
+        used = self._full_at >= went
+        if self._doubling and used:
             # one more for each answer doubles the limit in a round
             self.limit = min(self.limit + 1, self._cap)
             self._wake()
-        if self._answers >= max(self.limit, ROUND):
-            self._judge()
+        if self._answers >= self._round:
+            self._judge(used)
 
-    def _judge(self) -> None:
+    def _judge(self, used: bool) -> None:
         """At the end of a round: has the limit been good?"""
         assert self._began is not None
         now = self.clock()
         rate = self._work / max(now - self._began, 1e-6)
         self._answers, self._work, self._began = 0, 0.0, now
-        if self.in_flight < int(self.limit) - 1:
-            return  # something else held requests back
+        self._round = max(int(self.limit), ROUND)
+        if not used:
+            return
         if self._good is None:
             self._good = self.limit, rate
             return

@@ -1,9 +1,8 @@
-"""Each fault by itself: the answer is the one of a faultless run, and every call beyond one has a fault for its cause."""
+"""Each fault by itself: the answer is that of a faultless run, and every call beyond one has a fault for its cause."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,9 +19,8 @@ PLAIN = [*TURNED_AWAY, *BROKEN, *HARMLESS]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "FIRST_WAIT", 0.02)
-    yield
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -83,9 +81,9 @@ def test_what_was_answered_before_the_credit_ended_is_handed_over() -> None:
             else None
         )
         made = backend(server.base_url)
+        batches = made.answer_within(questions(500), Budget(None))
         with pytest.raises(BackendError, match="no credit"):
-            for batch in made.answer_within(questions(500), Budget(None)):
-                got += [request.hash for request, _ in batch]
+            got.extend(request.hash for batch in batches for request, _ in batch)
         assert len(got) == len(set(got)) == sum(server.delivered.values()) == 50
 
 
