@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.report.judge import Z
 from harness.report.table import Cell, Line, Table
 
 VEGA_LITE = "5.21"
-WIDTHS = {"wide": 640, "narrow": 190}  # pixels of the plot itself
+NARROW = 190  # pixels of the plot itself
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 LABEL = 190  # pixels: a longer title of a row is cut, with three dots
 
@@ -66,7 +66,7 @@ def benchmark_chart(table: Table) -> Chart | None:
             if cell is not None:
                 low, high = interval(cell)
                 dots.append(Dot(line.group, line.title, "run", run, cell.value, low, high, cell.comparable))
-    return _chart("Measured beside published, with 95 % intervals", dots, table)
+    return _chart("Each benchmark, with 95 % intervals", dots, table, 560)
 
 
 def group_chart(table: Table) -> Chart | None:
@@ -89,7 +89,7 @@ def group_chart(table: Table) -> Chart | None:
             measured = [cells[line.title][run] for line in common]
             value = sum(cell.value for cell in measured) / len(measured)
             dots.append(Dot("", name, "run", run, value, full=all(cell.comparable for cell in measured)))
-    return _chart("Mean of each group, over the rows that every run has", dots, table)
+    return _chart("Mean of each group, over the rows that every run has", dots, table, 300)
 
 
 def interval(cell: Cell) -> tuple[float | None, float | None]:
@@ -109,11 +109,11 @@ def _published(table: Table, line: Line, panel: str, row: str) -> list[Dot]:
     ]
 
 
-def _chart(title: str, dots: Sequence[Dot], table: Table) -> Chart | None:
+def _chart(title: str, dots: Sequence[Dot], table: Table, width: int) -> Chart | None:
     if not any(dot.kind == "run" for dot in dots):
         return None
-    drawn = {name: _svg(_spec(dots, width, len(table.runs))) for name, width in WIDTHS.items()}
-    return Chart(title, drawn["wide"], drawn["narrow"], _words(dots, table))
+    wide, narrow = (_svg(_spec(dots, each, len(table.runs))) for each in (width, NARROW))
+    return Chart(title, wide, narrow, _words(dots, table))
 
 
 def _words(dots: Sequence[Dot], table: Table) -> str:
@@ -127,7 +127,7 @@ def _words(dots: Sequence[Dot], table: Table) -> str:
 
 def _spec(dots: Sequence[Dot], width: int, runs: int) -> dict[str, Any]:
     panels = list(dict.fromkeys(dot.panel for dot in dots))
-    values = [_values(dot, panels) for dot in dots]
+    values = [asdict(dot) for dot in dots]
     layers = [
         _layer("datum.kind == 'published'", {"type": "tick", "thickness": 2, "size": 10, "color": "var(--faint)"}),
         _layer(
@@ -151,37 +151,32 @@ def _spec(dots: Sequence[Dot], width: int, runs: int) -> dict[str, Any]:
             },
         ),
     ]  # fmt: skip
-    plot: dict[str, Any] = {
+    rows = [
+        _panel(panel, [value for value in values if value["panel"] == panel], layers, width, runs, panel == panels[-1])
+        for panel in panels
+    ]
+    # all panels' plots begin at one place: their labels get the room of the longest
+    room = min(LABEL, 8 * max(len(dot.row) for dot in dots)) + 12
+    axis = {**CONFIG["axis"], "minExtent": room}
+    return {"vconcat": rows, "spacing": 12, "config": {**CONFIG, "axisY": axis}}
+
+
+def _panel(
+    title: str, values: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]], width: int, runs: int, last: bool
+) -> dict[str, Any]:
+    return {
+        "title": title or None,
+        "data": {"values": values},
         "width": width,
         "height": {"step": max(26, 11 * runs), "for": "position"},
         "encoding": {
             "x": {"field": "value", "type": "quantitative", "title": None, "scale": {"domain": [0, 100]},
-                  "axis": {"tickCount": 5, "domain": False, "ticks": False}},
-            "y": {"field": "row", "type": "nominal", "title": None, "sort": {"field": "order"},
+                  "axis": {"tickCount": 5, "domain": False, "ticks": False, "labels": last}},
+            "y": {"field": "row", "type": "nominal", "title": None, "sort": None,
                   "axis": {"domain": False, "ticks": False, "labelPadding": 10, "labelLimit": LABEL}},
         },
         "layer": layers,
     }  # fmt: skip
-    spec: dict[str, Any] = {"data": {"values": values}, "config": CONFIG}
-    if panels == [""]:
-        return spec | plot
-    header = {
-        "title": None,
-        "labelAnchor": "start",
-        "labelFontWeight": "bold",
-        "labelExpr": "split(datum.label, '\\u0001')[1]",
-    }
-    facet = {"field": "panel", "type": "nominal", "header": header}
-    return spec | {
-        "facet": facet, "columns": 1, "spacing": 14, "spec": plot,
-        "resolve": {"scale": {"y": "independent"}, "axis": {"x": "independent"}},
-    }  # fmt: skip
-
-
-def _values(dot: Dot, panels: Sequence[str]) -> dict[str, Any]:
-    # panels are sorted by name: a number in front keeps the table's order
-    panel = f"{panels.index(dot.panel):03d}\u0001{dot.panel}"
-    return {**dot.__dict__, "panel": panel}
 
 
 def _layer(test: str, mark: dict[str, Any], encoding: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -206,13 +201,15 @@ def shape(run: int) -> str:
     return SHAPES[run % len(SHAPES)]
 
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "background": None,
+    # browsers' own fonts can be wider than those that the drawing was measured with
+    "padding": {"left": 24, "right": 12, "top": 4, "bottom": 4},
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {"labelColor": "var(--ink)", "labelFontSize": 13, "gridColor": "var(--rule)"},
     "axisX": {"labelColor": "var(--muted)", "labelFontSize": 12},
-    "header": {"labelColor": "var(--muted)", "labelFontSize": 13, "labelPadding": 6},
+    "title": {"color": "var(--muted)", "fontSize": 13, "anchor": "start", "frame": "group", "offset": 6},
 }  # fmt: skip
 
 

@@ -24,7 +24,9 @@ async function promptParts(store, prompt) {
     parts.push(make("p", { className: "quiet" }, "The prompt was not published; the doc's fields:"));
     const list = make("dl", { className: "facts" });
     for (const [name, value] of fields) {
-      const items = Array.isArray(value) ? [make("ol", { type: "A" }, ...value.map((each) => make("li", {}, plain(whole(each)))))] : [block(value)];
+      if (!value.length && !value.head) continue;
+      const short = typeof value === "string" && value.length < 120 && !value.includes("\n");
+      const items = short ? [plain(value)] : Array.isArray(value) ? [make("ol", { type: "A" }, ...value.map((each) => make("li", {}, plain(whole(each)))))] : [block(value)];
       list.append(make("div", {}, make("dt", {}, plain(name)), make("dd", {}, ...items)));
     }
     parts.push(list);
