@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 SPEC_KEYS = {"title", "tasks", "members", "shots", "metric", "filter", "average", "choices"}
+OPEN = ("shots.", "precision.min.", "backend.engine.")
 FORMS = ("auto", "loglikelihood", "generation")
 
 
@@ -128,8 +129,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 
 def accepted(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra takes them: ``shots.<benchmark>`` is a key that a user adds, and so is a precision's floor."""
-    return [f"++{text}" if text.startswith(("shots.", "precision.min.")) else text for text in overrides]
+    """Overrides as Hydra takes them: keys below these are not in the files, and a user adds them."""
+    return [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
 
 
 def _explain(message: str, overrides: Sequence[str]) -> UserError:

@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.typed import typed
 
-KINDS = ("torch", "replay")
+KINDS = ("torch", "vllm", "replay")
 
 __all__ = [
     "KINDS",
@@ -34,6 +34,10 @@ def make_backend(kind: str, options: dict[str, Any]) -> Backend:
         from harness.backends.torch import TorchBackend, TorchOptions
 
         return TorchBackend(typed(TorchOptions, options, "backend."))
+    if kind == "vllm":
+        from harness.backends.vllm import VllmBackend, VllmOptions
+
+        return VllmBackend(typed(VllmOptions, options, "backend."))
     if kind == "replay":
         from harness.backends.replay import ReplayBackend, ReplayOptions
 
