@@ -9,7 +9,7 @@ class UserError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
+        super().__init__(problem, remedy)  # both, so that it can be sent between processes
         self.problem = problem
         self.remedy = remedy
 
