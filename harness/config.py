@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 SPEC_KEYS = {"title", "tasks", "members", "shots", "metric", "filter", "average", "choices"}
-FORMS = ("auto", "loglikelihood", "generation")
+OPEN = ("shots.", "precision.min.", "backend.engine.")
+FORMS = ("auto", "loglikelihood", "letters", "generation")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Config:
     """What the plan's arithmetic assumes of a large model."""
     precision: Precision | None
     """When to stop asking; None asks every doc."""
+    budget: float | None
+    """US dollars that the run may be charged; None is no limit."""
     resolved: dict[str, Any]
     """The composed configuration as plain data, for the receipt."""
 
@@ -128,8 +131,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 
 def accepted(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra takes them: ``shots.<benchmark>`` is a key that a user adds, and so is a precision's floor."""
-    return [f"++{text}" if text.startswith(("shots.", "precision.min.")) else text for text in overrides]
+    """Overrides as Hydra takes them: keys below these are not in the files, and a user adds them."""
+    return [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
 
 
 def _explain(message: str, overrides: Sequence[str]) -> UserError:
@@ -221,7 +224,11 @@ def check(resolved: dict[str, Any]) -> Config:
     # absolute, so that a receipt means the same folder wherever it is read
     source_root = Path(root.data.root).expanduser().resolve() if root.data.root else None
     plain["data"] = {**vars(root.data), "root": str(source_root) if source_root else None}
-    generation = {key: value for key, value in vars(root.generation).items() if value is not None}
+    if root.budget.usd is not None and not root.budget.usd > 0:
+        raise UserError(f"budget.usd = {root.budget.usd:g}, which buys nothing.", "Give dollars above 0, or null.")
+    generation = {k: v for k, v in vars(root.generation).items() if v is not None and k != "stream"}
+    if isinstance(generation.get("response_format"), str):
+        generation["response_format"] = {"type": generation["response_format"]}
     chosen = {name: specs[name] for name in [*rows, *leaves] if name in specs}
     prompt = root.prompt
     return Config(
@@ -251,6 +258,7 @@ def check(resolved: dict[str, Any]) -> Config:
         reference=root.table.reference,
         hardware=Hardware(**vars(root.estimate)),
         precision=_precision(root.precision, limit),
+        budget=root.budget.usd,
         resolved={**plain, "backend": {"kind": kind, **backend}, "benchmark": chosen},
     )
 

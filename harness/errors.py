@@ -9,7 +9,7 @@ class UserError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
+        super().__init__(problem, remedy)  # both, so that it can be sent between processes
         self.problem = problem
         self.remedy = remedy
 
@@ -27,3 +27,7 @@ class MissingError(UserError):
     Named by the user, the benchmark stops the run like any other user error; as part of a suite, its row becomes a
     dash with this reason and the rest runs (unless ``strict=true``).
     """
+
+
+class BudgetError(UserError):
+    """The budget is spent: the run stops cleanly, and goes on when it is raised."""

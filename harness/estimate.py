@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from harness.plan.tokens import distinct_tokens
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+BYTES_PER_TOKEN = 3.5  # of UTF-8, where no tokenizer is at hand: a little less than in most languages of the suite
+TURN = 5  # tokens that a conversation's format adds to a message
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,35 @@ def estimate(plan: Plan, backend: Backend, run_dir: Path) -> list[Estimate]:
     return rows
 
 
+def most_usd(plan: Plan, backend: Backend) -> float:
+    """The most that a plan's requests can cost, tokens guessed where there is no tokenizer."""
+    requests = plan.unique()
+    if not backend.price(1_000_000, 1_000_000):
+        return 0.0
+    tokenizer = backend.tokenizer()
+    if tokenizer is None:
+        billed = sum(guess_tokens(request) for request in requests)
+    else:
+        billed = sum(len(e.context) + sum(map(len, e.continuations)) for e in tokenizer.encode(requests))
+    return backend.price(billed, sum(r.max_tokens for r in requests if isinstance(r, Generate)))
+
+
+def guess_tokens(request: Request) -> int:
+    """Tokens of a request, where no tokenizer is at hand."""
+    text = request.context + ("" if isinstance(request, Generate) else "".join(request.continuations))
+    return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + TURN * len(request.messages)
+
+
 def _row(name: str, docs: int, requests: Sequence[Request], backend: Backend, speed: float | None) -> Estimate:
     tokenizer = backend.tokenizer()
-    encoded = tokenizer.encode(requests) if tokenizer is not None else []
-    prompt = sum(e.tokens for e in encoded)
-    billed = sum(len(e.context) + sum(map(len, e.continuations)) for e in encoded)
     new = sum(r.max_tokens for r in requests if isinstance(r, Generate))
-    distinct = distinct_tokens(encoded)
+    if tokenizer is None:
+        prompt = billed = distinct = sum(guess_tokens(request) for request in requests)
+    else:
+        encoded = tokenizer.encode(requests)
+        prompt = sum(e.tokens for e in encoded)
+        billed = sum(len(e.context) + sum(map(len, e.continuations)) for e in encoded)
+        distinct = distinct_tokens(encoded)
     # who bills counts each prompt; who computes here computes what is shared once
     price = backend.price(billed, new)
     seconds = None if speed is None else ((billed if price else distinct) + new) / speed

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backends.base import Backend, Response
-from harness.collect import Collected, Store, Totals, collect
+from harness.collect import Budget, Collected, Store, Totals, collect
 from harness.compare.runs import Run, column_of, open_runs
 from harness.compare.stopped import stopped_early
 from harness.config import Precision
@@ -21,6 +21,7 @@ from harness.plan import Plan
 from harness.plan.order import stratified
 from harness.plan.planner import BenchmarkPlan, DocPlan, TaskPlan
 from harness.score import sequential
+from harness.score.failures import have_answers
 from harness.score.scorer import score_task
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Enough:
     """By benchmark: docs asked, docs there are, and the reason to stop; for the receipt."""
 
 
-def ask_enough(plan: Plan, rule: Precision, seed: int, backend: Backend, store: Store) -> Enough:
+def ask_enough(
+    plan: Plan, rule: Precision, seed: int, backend: Backend, store: Store, budget: Budget | None = None
+) -> Enough:
     """Collect responses until every benchmark's rule is content, or all its docs are asked.
 
     Call it within :func:`harness.score.programs.executing`: verdicts are needed to decide.
@@ -62,7 +65,7 @@ def ask_enough(plan: Plan, rule: Precision, seed: int, backend: Backend, store: 
     while unfinished := [one for one in asking if one.reason is None]:
         new = {one: one.next_docs() for one in unfinished}
         requests = {r.hash: r for docs in new.values() for _, part in docs for doc in part for r in doc.requests}
-        found = collect([r for key, r in requests.items() if key not in responses], backend, store)
+        found = collect([r for key, r in requests.items() if key not in responses], backend, store, budget)
         responses |= found.responses
         totals = Totals(**{f.name: getattr(totals, f.name) + getattr(found.totals, f.name) for f in fields(Totals)})
         for one, docs in new.items():
@@ -123,7 +126,10 @@ class _Asking:
 
     def learn(self, docs: Sequence[tuple[TaskPlan, tuple[DocPlan, ...]]], responses: Mapping[str, Response]) -> None:
         """Score the new docs and decide."""
-        for task, part in docs:
+        for task, asked in docs:
+            part = have_answers(asked, responses)
+            if not part:
+                continue
             scores = score_task(replace(task, docs=part), self.bench.benchmark, responses)
             number = self.number[task.name]
             self._values += scores.samples["score"].astype(float).tolist()
@@ -131,6 +137,8 @@ class _Asking:
             self._keys += [(number, doc.doc_id) for doc in part]
         if self.asked == len(self.order):
             self.reason = ALL
+            return
+        if not self._values:
             return
         values = np.array(self._values)
         if not ((values >= 0) & (values <= 1)).all():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -14,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends import make_backend
-from harness.backends.base import Backend, Response
+from harness.backends.base import Backend, Capabilities, Remote, Response
 from harness.config import Config, check
-from harness.errors import MissingError, UserError
-from harness.plan import Plan, Score, make_plan
-from harness.plan.planner import BenchmarkPlan
+from harness.errors import BackendError, BudgetError, MissingError, UserError
+from harness.plan import Generate, Plan, Score, make_plan
+from harness.plan.lettered import bare
+from harness.plan.planner import BenchmarkPlan, Settings
 from harness.score.execution import choose_sandbox, toolchains
 
 if TYPE_CHECKING:
-    from harness.collect import Collected, Store
+    from harness.collect import Budget, Collected, Store
+    from harness.score.failures import Failure
     from harness.score.scorer import TaskScores
 
 
@@ -38,24 +42,32 @@ class Prepared:
     """What will be asked."""
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config, budget: Budget | None = None) -> Prepared:
     """Check the backend and plan the suite.
+
+    Args:
+        config: checked.
+        budget: pays for asking a server what it can do; without one, nothing is asked, and the plan takes the server to
+            be able.
 
     Raises:
         UserError: anything that the user must mend first.
+        BackendError: the server cannot be asked.
     """
     quiet_libraries()
     backend = make_backend(config.backend_kind, config.backend)
     backend.check()
+    certain = True
+    if isinstance(backend, Remote):
+        certain = budget is not None
+        if budget is not None:
+            backend.probe(budget)
     able = backend.capabilities
-    form = config.settings.form
-    if form == "auto" and not able.loglikelihood:
-        form = "generation"
-    settings = replace(config.settings, form=form, continues=able.continues)
+    settings = _settings(config, able)
     plan = make_plan(config.benchmarks, config.source, settings, strict=config.strict, named=config.named)
     kept, skipped = [], dict(plan.skipped)
     for bench in plan.benchmarks:
-        reason = _unable(bench, backend)
+        reason = (_unable(bench, able, bool(settings.chat)) if certain else None) or _lacking(bench)
         if reason is None:
             kept.append(bench)
         elif config.named or config.strict:
@@ -69,14 +81,46 @@ def prepare(config: Config) -> Prepared:
     return Prepared(replace(config, settings=settings), backend, Plan(tuple(kept), skipped, config.composites))
 
 
-def _unable(bench: BenchmarkPlan, backend: Backend) -> str | None:
-    """Why a benchmark cannot be answered or judged here, if it cannot."""
-    able = backend.capabilities
+def _settings(config: Config, able: Capabilities) -> Settings:
+    """What the plan depends on, with what was left to the backend filled in.
+
+    Raises:
+        UserError: plain prompts for a backend that only has conversations.
+    """
+    chat, form = config.settings.chat, config.settings.form
+    if chat is None:
+        chat = not able.plain
+    elif not chat and not able.plain:
+        raise UserError(
+            "prompt.chat = false, but this backend takes part in conversations only.",
+            "Set prompt.chat to true or null.",
+        )
+    if form == "auto" and not (able.loglikelihood and (able.loglikelihood_in_chat or not chat)):
+        form = "letters" if (able.letters_in_chat if chat else able.letters) else "generation"
+    return replace(config.settings, form=form, chat=chat, continues=able.continues)
+
+
+def _unable(bench: BenchmarkPlan, able: Capabilities, chat: bool) -> str | None:
+    """Why a benchmark cannot be answered here, if it cannot."""
+    whole = able.loglikelihood and (able.loglikelihood_in_chat or not chat)
+    letters = able.letters_in_chat if chat else able.letters
     for request in bench.requests:
-        if isinstance(request, Score) and not able.loglikelihood:
-            return "it needs log-likelihoods of given answers, which this backend does not return: set prompt.form=auto"
-        if not isinstance(request, Score) and not able.generation:
-            return "it needs generated text, which this backend does not return"
+        if isinstance(request, Score) and not whole:
+            if not (letters and all(re.fullmatch(r"[A-Z]", bare(text)) for text in request.continuations)):
+                return (
+                    "it needs log-likelihoods of given answers, which this backend does not return: "
+                    "set prompt.form=auto"
+                )
+        elif isinstance(request, Generate):
+            if not able.generation:
+                return "it needs generated text, which this backend does not return"
+            if request.response_format is not None and not able.formats:
+                return "this backend cannot keep to generation.response_format: set it to null"
+    return None
+
+
+def _lacking(bench: BenchmarkPlan) -> str | None:
+    """Why a benchmark cannot be judged here, if it cannot."""
     try:
         toolchains.require(bench.languages)
     except UserError as error:
@@ -99,9 +143,27 @@ def evaluate(config: Config) -> Path:
         UserError: anything that the user must mend, before the model is loaded.
         BackendError: the backend failed for good; what it answered is kept.
     """
-    from harness.collect import Store, collect
+    from harness.collect import Budget, Store
 
-    prepared = prepare(config)
+    with Store(config.run_dir / "store.sqlite") as store:
+        account = _account(config)
+        budget = Budget(config.budget, store.spent(account), functools.partial(store.note_spent, account))
+        try:
+            return _evaluate(config, store, budget)
+        finally:
+            budget.close()
+
+
+def _account(config: Config) -> str:
+    """Names a run before anything is known of its server: all of its configuration but the budget itself."""
+    chosen = {key: value for key, value in config.resolved.items() if key not in ("budget", "estimate", "table")}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _evaluate(config: Config, store: Store, budget: Budget) -> Path:
+    from harness.collect import collect
+
+    prepared = prepare(config, budget)
     for name, reason in prepared.plan.skipped.items():
         print(f"{name} does not run: {reason}", file=sys.stderr)
     if not prepared.plan.benchmarks:
@@ -113,21 +175,40 @@ def evaluate(config: Config) -> Path:
     write_json(folder / "receipt.json", receipt)
     print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
     plan = prepared.plan
-    with Store(config.run_dir / "store.sqlite") as store:
+    _say_price(prepared, budget)
+    try:
         if config.precision is None:
-            collected = collect(plan.unique(), prepared.backend, store)
+            collected = collect(plan.unique(), prepared.backend, store, budget)
         else:
-            plan, collected, more = _ask_enough(prepared, store)
+            plan, collected, more = _ask_enough(prepared, store, budget)
             receipt |= more
+    except (BackendError, BudgetError) as error:
+        took = {"took": prepared.backend.took(), "charged_usd": budget.charged}
+        write_json(folder / "receipt.json", receipt | took | {"status": "stopped", "reason": str(error)})
+        raise
     write_responses(folder, plan, collected.responses)
-    receipt |= {"totals": asdict(collected.totals), "took": prepared.backend.took()}
+    receipt |= {"totals": asdict(collected.totals), "took": prepared.backend.took(), "charged_usd": budget.charged}
     write_scores(folder, prepared, collected.responses, receipt)
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(folder / "receipt.json", receipt)
     return folder
 
 
-def _ask_enough(prepared: Prepared, store: Store) -> tuple[Plan, Collected, dict[str, Any]]:
+def _say_price(prepared: Prepared, budget: Budget) -> None:
+    """The most that the run can cost, before it begins."""
+    from harness.estimate import most_usd
+
+    usd = most_usd(prepared.plan, prepared.backend)
+    if not usd:
+        return
+    limit = "" if budget.limit is None else f", and budget.usd is ${budget.limit:g}"
+    spent = (
+        f", of which ${budget.charged:.4f} may be spent already" if budget.limit is not None and budget.charged else ""
+    )
+    print(f"these requests cost at most about ${usd:,.2f}{limit}{spent}", file=sys.stderr)
+
+
+def _ask_enough(prepared: Prepared, store: Store, budget: Budget) -> tuple[Plan, Collected, dict[str, Any]]:
     """The docs that the wanted precision needs, their responses, and what the receipt says of them."""
     from harness.precision import ask_enough
     from harness.receipt import benchmark_entry
@@ -135,7 +216,7 @@ def _ask_enough(prepared: Prepared, store: Store) -> tuple[Plan, Collected, dict
     config = prepared.config
     assert config.precision is not None
     with _executing(config):
-        enough = ask_enough(prepared.plan, config.precision, config.settings.seed, prepared.backend, store)
+        enough = ask_enough(prepared.plan, config.precision, config.settings.seed, prepared.backend, store, budget)
     entries = {b.benchmark.name: benchmark_entry(b) for b in enough.plan.benchmarks}
     return enough.plan, enough.collected, {"benchmarks": entries, "precision": enough.stopped}
 
@@ -170,7 +251,7 @@ def _prepared_again(folder: Path, receipt: dict[str, Any]) -> Prepared:
     config = check(receipt["config"])
     # the form that the backend of the run could answer
     asked = receipt["prompt"]
-    settings = replace(config.settings, form=asked["form"], continues=asked["continues_assistant"])
+    settings = replace(config.settings, form=asked["form"], chat=asked["chat"], continues=asked["continues_assistant"])
     plan = make_plan(config.benchmarks, config.source, settings, strict=False, named=False)
     kept = tuple(b for b in plan.benchmarks if b.benchmark.name in receipt["benchmarks"])
     gone = [name for name in receipt["benchmarks"] if name not in {b.benchmark.name for b in kept}]
@@ -264,7 +345,7 @@ def make_receipt(prepared: Prepared, identity: dict[str, Any]) -> dict[str, Any]
         "composites": {row.name: asdict(row) for row in prepared.plan.composites},
         "prompt": {
             "form": prepared.config.settings.form,
-            "chat": prepared.config.settings.chat,
+            "chat": bool(prepared.config.settings.chat),
             "fewshot_as_multiturn": prepared.config.settings.multiturn,
             "continues_assistant": prepared.config.settings.continues,
         },
@@ -294,6 +375,7 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
     from harness.report import load_published, make_table
     from harness.report.render import as_csv, markdown
     from harness.report.table import RunScores
+    from harness.score import failures
     from harness.score.lm_eval_format import results
     from harness.score.scorer import score_plan
     from harness.score.summary import summarise
@@ -303,12 +385,16 @@ def write_scores(folder: Path, prepared: Prepared, responses: dict[str, Response
         from harness.precision import annotate, asked_only
 
         plan = asked_only(plan, responses)
+    failed = failures.failures(plan, responses)
+    plan = failures.without(plan, responses)
     with _executing(prepared.config):
         scores = score_plan(plan, responses)
     summary = summarise(plan, scores)
     if "precision" in receipt:
         annotate(summary, prepared.plan, scores, receipt["precision"])
+    failures.annotate(summary, failed)
     _write_samples(folder, scores)
+    _write_failed(folder, failed)
     write_json(folder / "scores.json", summary)
     write_json(folder / "results.json", results(plan, scores, summary, receipt))
     table = make_table(load_published(), [RunScores(folder.name, receipt, summary)], prepared.config.reference)
@@ -321,6 +407,18 @@ def _write_samples(folder: Path, scores: list[TaskScores]) -> None:
     target.mkdir(exist_ok=True)
     for task in scores:
         task.samples.to_parquet(target / f"{task.task}.parquet", index=False)
+
+
+def _write_failed(folder: Path, failed: Sequence[Failure]) -> None:
+    """``failed.parquet``, where there is something to write."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder / "failed.parquet"
+    if failed:
+        pq.write_table(pa.Table.from_pylist([asdict(failure) for failure in failed]), file)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def write_responses(folder: Path, plan: Plan, responses: dict[str, Response]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.estimate import Hardware
 
@@ -20,7 +21,7 @@ class Prompt:
 
     system: str | None = None
     form: str = "auto"
-    chat: bool = False
+    chat: bool | None = None
     fewshot_as_multiturn: bool = False
 
 
@@ -33,7 +34,11 @@ class Generation:
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     repetition_penalty: float | None = None
+    response_format: Any = None
+    stream: bool = False
 
 
 @dataclass
@@ -67,6 +72,13 @@ class Precision:
     min: dict[str, float] = field(default_factory=dict)
     baseline: str | None = None
     margin: float = 1.0
+
+
+@dataclass
+class Budget:
+    """What a run may cost."""
+
+    usd: float | None = None
 
 
 @dataclass
@@ -116,3 +128,4 @@ class Root:
     table: Table = field(default_factory=Table)
     estimate: Estimate = field(default_factory=Estimate)
     precision: Precision = field(default_factory=Precision)
+    budget: Budget = field(default_factory=Budget)

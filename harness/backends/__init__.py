@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
-from harness.backends.base import Backend, Capabilities, Generated, Response, Scored, from_json, to_json
+from harness.backends.base import Backend, Capabilities, Failed, Generated, Remote, Response, Scored, from_json, to_json
 from harness.errors import UserError
 from harness.nearest import did_you_mean
 from harness.typed import typed
 
-KINDS = ("torch", "replay")
+if TYPE_CHECKING:
+    from harness.backends.torch import TorchBackend
+    from harness.backends.vllm import VllmBackend
+
+KINDS = ("torch", "vllm", "openai", "replay")
+LOCAL = ("torch", "vllm")  # those that can have replicas
 
 __all__ = [
     "KINDS",
     "Backend",
     "Capabilities",
+    "Failed",
     "Generated",
+    "Remote",
     "Response",
     "Scored",
     "from_json",
@@ -30,12 +38,31 @@ def make_backend(kind: str, options: dict[str, Any]) -> Backend:
     Raises:
         UserError: no such kind.
     """
-    if kind == "torch":
-        from harness.backends.torch import TorchBackend, TorchOptions
+    if kind in LOCAL:
+        from harness.backends.replicas import ReplicatedBackend, parted
 
-        return TorchBackend(typed(TorchOptions, options, "backend."))
+        replicas, own = parted(options)
+        one = _local(kind, own)
+        if replicas.wanted:
+            return ReplicatedBackend(functools.partial(_local, kind, own), replicas, one.options.gpus)
+        return one
+    if kind == "openai":
+        from harness.backends.openai import OpenAIBackend, OpenAIOptions
+
+        return OpenAIBackend(typed(OpenAIOptions, options, "backend."))
     if kind == "replay":
         from harness.backends.replay import ReplayBackend, ReplayOptions
 
         return ReplayBackend(typed(ReplayOptions, options, "backend."))
     raise UserError(f"backend.kind = {kind}, which is no kind of backend.", did_you_mean(kind, KINDS))
+
+
+def _local(kind: str, options: dict[str, Any]) -> TorchBackend | VllmBackend:
+    """One engine in this process."""
+    if kind == "vllm":
+        from harness.backends.vllm import VllmBackend, VllmOptions
+
+        return VllmBackend(typed(VllmOptions, options, "backend."))
+    from harness.backends.torch import TorchBackend, TorchOptions
+
+    return TorchBackend(typed(TorchOptions, options, "backend."))

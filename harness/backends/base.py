@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.plan.request import Request
 from harness.plan.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from harness.collect.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,21 @@ class Generated:
     """Tokens that were generated."""
 
 
-Response = Scored | Generated
+@dataclass(frozen=True)
+class Failed:
+    """What stands for an answer that will not come: it is counted and shown, and never scored."""
+
+    error: str
+    """Why, in one line."""
+    final: bool = True
+    """Whether asking again is useless; what is not final is asked again by the next run."""
+    prompt_tokens: int = 0
+    """Tokens that were billed all the same."""
+    completion_tokens: int = 0
+    """Tokens that were generated and billed all the same."""
+
+
+Response = Scored | Generated | Failed
 
 
 def to_json(response: Response) -> dict[str, Any]:
@@ -49,6 +66,8 @@ def from_json(data: dict[str, Any]) -> Response:
     """The response that :func:`to_json` wrote."""
     if "text" in data:
         return Generated(**data)
+    if "error" in data:
+        return Failed(**data)
     return Scored(tuple(data["logprobs"]), tuple(data["greedy"]), data["prompt_tokens"])
 
 
@@ -62,6 +81,16 @@ class Capabilities:
     """Generated text."""
     continues: bool = True
     """In a conversation, an assistant's turn that has begun."""
+    letters: bool = False
+    """Log-likelihoods of one-letter answers, where those of longer ones cannot be had."""
+    loglikelihood_in_chat: bool = True
+    """Whether ``loglikelihood`` holds in conversations, too."""
+    letters_in_chat: bool = False
+    """The same as ``letters``, in conversations."""
+    plain: bool = True
+    """Text that goes on from a plain prompt; else it takes part in conversations only."""
+    formats: bool = False
+    """Answers in a prescribed format (JSON, a schema)."""
 
 
 def model_kind(name: str) -> str:
@@ -108,3 +137,23 @@ class Backend(Protocol):
 
     def tokens_per_second(self) -> float | None:
         """A rough speed on this machine, found without loading the model; None where nothing can be said."""
+
+
+@runtime_checkable
+class Remote(Backend, Protocol):
+    """A backend behind a network: what it can do is found out, and what it costs has a limit."""
+
+    def probe(self, budget: Budget) -> None:
+        """Find out by a few small requests what the server can do; ``capabilities`` are certain from then on.
+
+        Raises:
+            UserError: a missing key, or a server whose answers must not be believed.
+            BackendError: the server cannot be reached, or refuses the key or the model.
+        """
+
+    def answer_within(self, requests: Sequence[Request], budget: Budget) -> Iterator[list[tuple[Request, Response]]]:
+        """Like ``answer``, within a budget.
+
+        Raises:
+            BudgetError: the budget is spent; all answers that were paid have been yielded.
+        """

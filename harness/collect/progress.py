@@ -17,15 +17,16 @@ LINE_EVERY = 10.0  # seconds between log lines
 class Reporter(Protocol):
     """Is told of every batch."""
 
-    def update(self, done: int, tokens: int, cost: float) -> None:
-        """So many requests are done, with so many tokens and dollars, all counted from the start of this run."""
+    def update(self, done: int, tokens: int, cost: float, failed: int = 0) -> None:
+        """So many requests are done, with so many tokens, dollars and failures, all counted from the run's start."""
 
 
 class Live(AbstractContextManager["Live"]):
     """A progress display on standard error."""
 
-    def __init__(self, total: int, label: str) -> None:
+    def __init__(self, total: int, label: str, budget: float | None = None) -> None:
         self._total = total
+        self._budget = budget
         self._label = label
         self._start = self._last = time.monotonic()
         self._progress: Progress | None = None
@@ -55,12 +56,14 @@ class Live(AbstractContextManager["Live"]):
         if self._progress is not None:
             self._progress.stop()
 
-    def update(self, done: int, tokens: int, cost: float) -> None:
+    def update(self, done: int, tokens: int, cost: float, failed: int = 0) -> None:
         """See :class:`Reporter`."""
         now = time.monotonic()
         passed = max(now - self._start, 1e-9)
         rate = f"{done / passed:.1f}/s"
-        spent = f"{tokens:,} tokens" + (f", ${cost:.4f}" if cost else "")
+        limit = f" of ${self._budget:g}" if self._budget is not None else ""
+        spent = f"{tokens:,} tokens" + (f", ${cost:.4f}{limit}" if cost else "")
+        spent += f", {failed} failed" if failed else ""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, rate=rate, spent=spent)
         elif now - self._last >= LINE_EVERY or done == self._total:

@@ -63,6 +63,7 @@ class Store:
             "CREATE TABLE IF NOT EXISTS responses (model TEXT, request TEXT, response TEXT, cost REAL, created REAL, "
             "PRIMARY KEY (model, request)) WITHOUT ROWID"
         )
+        db.execute("CREATE TABLE IF NOT EXISTS spending (run TEXT PRIMARY KEY, usd REAL) WITHOUT ROWID")
         return db
 
     def __enter__(self) -> Store:
@@ -95,6 +96,15 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?)", rows)
         self._db.execute("COMMIT")
+
+    def spent(self, run: str) -> float:
+        """US dollars that a run may have been charged so far, whatever became of the answers."""
+        row = self._db.execute("SELECT usd FROM spending WHERE run = ?", [run]).fetchone()
+        return 0.0 if row is None else float(row[0])
+
+    def note_spent(self, run: str, usd: float) -> None:
+        """Keep what a run may have been charged so far."""
+        self._db.execute("INSERT OR REPLACE INTO spending VALUES (?, ?)", [run, usd])
 
 
 def _free_name(path: Path) -> Path:

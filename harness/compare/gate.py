@@ -117,6 +117,8 @@ def _whole(run: Run) -> Iterator[Check]:
     for name, entry in run.rows.items():
         if not _number(entry["value"]) or entry["n"] < 1:
             yield Check(name, "is measured", "fail", f"its value is {entry['value']} over {entry['n']} docs")
+        if entry.get("failed"):
+            yield Check(name, "has its answers", "fail", f"{entry['failed']} docs have no answer and are left out")
 
 
 def _floors(run: Run, floors: Mapping[str, float]) -> Iterator[Check]:

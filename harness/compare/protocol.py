@@ -58,7 +58,8 @@ def _setting(run: Run, key: str) -> Any:
     found: Any = run.receipt.get("config") or {}
     for part in key.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    return {k: v for k, v in found.items() if v is not None} if isinstance(found, dict) else found
+    # how an answer is sent does not change it
+    return {k: v for k, v in found.items() if v is not None and k != "stream"} if isinstance(found, dict) else found
 
 
 def _unequal(key: str, first: Any, second: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,13 +55,13 @@ class Run:
         return file.read(columns=present)
 
 
-def open_runs(folders: Sequence[Path]) -> list[Run]:
-    """Runs with names that tell them apart.
+def open_runs(folders: Sequence[Path], read: Callable[[Path], RunScores] = read_run) -> list[Run]:
+    """Runs with names that tell them apart; ``read`` reads one folder.
 
     Raises:
         UserError: a folder is not a scored run, or is given twice.
     """
-    found = [read_run(folder) for folder in folders]
+    found = [read(folder) for folder in folders]
     paths = [folder.resolve() for folder in folders]
     for path in paths:
         if paths.count(path) > 1:

@@ -92,6 +92,14 @@ def lettered(task: Any, seed: int) -> Any:
     return LetteredTask(config=config)
 
 
+def has_letters(task: Any) -> bool:
+    """Whether a task's answers are the letters of choices that its prompt lists: one token tells them apart."""
+    if task.OUTPUT_TYPE != "multiple_choice" or task.multiple_input or _listed(task):
+        return False
+    first = next(iter(task.task_docs), None)
+    return first is not None and all(re.fullmatch(r"[A-Z]", bare(choice)) for choice in task.doc_to_choice(first))
+
+
 def ask(task: Any, doc: dict[str, Any], seed: int) -> Question:
     """The lettered question of a doc."""
     spec = (task.config.metadata or {}).get("lettered", {})

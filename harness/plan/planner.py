@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +13,7 @@ from harness.errors import MissingError, UserError
 from harness.plan import library
 from harness.plan.benchmark import Benchmark, Composite
 from harness.plan.data import Repo, Source
-from harness.plan.lettered import lettered
+from harness.plan.lettered import has_letters, lettered
 from harness.plan.prompt import Prompt, Prompter, Style
 from harness.plan.request import Generate, Message, Request, Sampling, Score, transcript
 
@@ -36,9 +37,10 @@ class Settings:
     longest: int | None = None
     """The most new tokens of an answer where its task allows more and no override says otherwise."""
     form: str = "auto"
-    """``generation`` asks questions with choices for a letter; else each task keeps its own form."""
-    chat: bool = False
-    """Whether prompts are conversations."""
+    """``generation`` asks questions with choices for a letter, ``letters`` those whose choices have none of their own;
+    else each task keeps its form."""
+    chat: bool | None = None
+    """Whether prompts are conversations; None is no, unless the backend knows nothing else."""
     multiturn: bool = False
     """In chat form, whether each few-shot doc is a turn of its own."""
     continues: bool = True
@@ -185,8 +187,9 @@ def plan_benchmark(benchmark: Benchmark, source: Source, settings: Settings) -> 
     source = replace(source, read={})
     for config in configs:
         try:
-            task = library.build(config, source, {**benchmark.options, "chat": settings.chat})
-            built.append(lettered(task, settings.seed) if settings.form == "generation" else task)
+            task = library.build(config, source, {**benchmark.options, "chat": bool(settings.chat)})
+            generated = settings.form == "generation" or (settings.form == "letters" and not has_letters(task))
+            built.append(lettered(task, settings.seed) if generated else task)
         except MissingError as error:
             # sample docs cover some subjects of a large set; elsewhere a missing part is a missing benchmark
             if source.kind != "sample":
@@ -243,7 +246,7 @@ def _requests(
         doc=doc,
         ctx=contexts if task.multiple_input else contexts[0],
         metadata=(task.task_name, doc_id, task.config.repeats),
-        apply_chat_template=settings.chat,
+        apply_chat_template=bool(settings.chat),
     )
     instances = made if isinstance(made, list) else [made]
     if instances[0].request_type == "generate_until":
@@ -283,6 +286,8 @@ def _generations(
         )
         if settings.longest is not None and "max_tokens" not in settings.generation:
             limit = min(int(limit), settings.longest)
+        wanted = settings.generation.get("response_format")
+        form = None if wanted is None else json.dumps(wanted, sort_keys=True)
         for repeat in range(task.config.repeats or 1):
             sampling = Sampling(
                 temperature=float(options.get("temperature", 1.0)) if sampled else 0.0,
@@ -290,13 +295,15 @@ def _generations(
                 top_k=int(options.get("top_k", 0)),
                 min_p=float(options.get("min_p", 0.0)),
                 repetition_penalty=float(options.get("repetition_penalty", 1.0)),
+                presence_penalty=float(options.get("presence_penalty", 0.0)),
+                frequency_penalty=float(options.get("frequency_penalty", 0.0)),
                 seed=_seed(settings.seed, task.task_name, doc_id, repeat),
             )
             stop = (until,) if isinstance(until, str) else tuple(s for s in until if s)
             if prompt.conversations:
-                yield Generate("", "", stop, int(limit), sampling, prompt.conversations[0])
+                yield Generate("", "", stop, int(limit), sampling, prompt.conversations[0], form)
             else:
-                yield Generate(prompt.prefix, prompt.queries[0], stop, int(limit), sampling)
+                yield Generate(prompt.prefix, prompt.queries[0], stop, int(limit), sampling, response_format=form)
 
 
 def _chat(task: Any) -> dict[str, Any]:

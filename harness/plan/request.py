@@ -67,6 +67,10 @@ class Sampling:
     """Keep tokens with at least this share of the most likely one's probability."""
     repetition_penalty: float = 1.0
     """Divide the logits of tokens seen before by this (1 changes nothing)."""
+    presence_penalty: float = 0.0
+    """Subtract this from the logits of tokens generated before."""
+    frequency_penalty: float = 0.0
+    """Subtract this from the logits of tokens generated before, once for each time."""
     seed: int = 0
     """Seed of this request's own random stream; unused when greedy."""
 
@@ -92,6 +96,8 @@ class Generate:
     """How tokens are chosen."""
     messages: tuple[Message, ...] = ()
     """In chat form, the conversation that stands for prefix and query; a last assistant's turn is continued."""
+    response_format: str | None = None
+    """A format that the answer must have, as JSON text (``{"type": "json_object"}``)."""
 
     @property
     def context(self) -> str:
@@ -100,11 +106,15 @@ class Generate:
 
     @cached_property
     def hash(self) -> str:
-        """Hex SHA-256 of the kind, the context, the stops, the limit and, unless greedy, the sampling."""
+        """Hex SHA-256 of the kind, the context, the stops, the limit and what changes how tokens are chosen."""
         sampling = self.sampling
         chosen: list[object] = [sampling.repetition_penalty]
         if not sampling.greedy:
             chosen += [sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p, sampling.seed]
+        if sampling.presence_penalty or sampling.frequency_penalty:
+            chosen.append({"presence": sampling.presence_penalty, "frequency": sampling.frequency_penalty})
+        if self.response_format is not None:
+            chosen.append({"format": self.response_format})
         return _digest(self, ["generate", sorted(self.stop), self.max_tokens, chosen])
 
 

@@ -162,6 +162,8 @@ def _cell(scores: dict[str, Any] | None, baseline: float | None) -> Cell | None:
         marks.append("sample docs made for this project, not the real set: no figure to compare")
     elif not scores["complete"]:
         marks.append("only part of the docs was asked (n says how many)")
+    if scores.get("failed"):
+        marks.append("some docs have no answer (failed.parquet of the run says why) and are left out")
     if scores.get("lettered"):
         marks.append("a letter was generated where the protocol compares log-likelihoods")
     if scores["unparsed"] > UNPARSED_NOTED:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.backends.base import Generated, Response
-from harness.plan import Generate, Plan
+from harness.plan import Generate, Plan, Score
 from harness.plan.lettered import letter
 from harness.score.scorer import score_plan
 from harness.score.summary import summarise
@@ -88,5 +88,15 @@ def test_right_letters_score_and_the_form_is_told() -> None:
 def test_the_form_is_a_choice_with_a_name() -> None:
     from harness.errors import UserError
 
-    with pytest.raises(UserError, match=r"prompt.form = letters, which is none of auto, loglikelihood, generation"):
-        config("mmlu", "prompt.form=letters")
+    with pytest.raises(UserError, match=r"prompt.form = greek, which is none of auto, loglikelihood, letters"):
+        config("mmlu", "prompt.form=greek")
+
+
+def test_letters_are_scored_where_the_prompt_lists_them_and_written_elsewhere() -> None:
+    letters = plan("mmlu", "prompt.form=letters", "limit=4")
+    assert all(isinstance(request, Score) for request in letters.requests)
+    assert not letters.lettered
+    for name in ("arc_c", "paws_x"):
+        written = plan(name, "prompt.form=letters", "limit=4")
+        assert all(isinstance(request, Generate) for request in written.requests)
+        assert written.lettered

@@ -56,6 +56,11 @@ class TorchOptions:
     boundary: str = "strict"
     """What to do where an answer's first token merges with its context: ``strict`` refuses, ``split`` cuts."""
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that one engine takes, where there are any."""
+        return 0 if self.device == "cpu" else 1
+
 
 class TorchBackend:
     """A transformers checkpoint in this process."""

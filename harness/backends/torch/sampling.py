@@ -37,6 +37,8 @@ def choose(answers: Sequence[Answer], logits: torch.Tensor) -> list[int]:
                 rows = torch.stack(
                     [penalise(row, s, sampling.repetition_penalty) for row, s in zip(rows, seen, strict=True)]
                 )
+            if sampling.presence_penalty or sampling.frequency_penalty:
+                rows = torch.stack([lower(row, answers[i].new, sampling) for row, i in zip(rows, part, strict=True)])
             if sampling.greedy:
                 tokens = rows.argmax(dim=-1).tolist()
             else:
@@ -44,6 +46,16 @@ def choose(answers: Sequence[Answer], logits: torch.Tensor) -> list[int]:
             for i, token in zip(part, tokens, strict=True):
                 chosen[i] = token
     return chosen
+
+
+def lower(row: torch.Tensor, new: Sequence[int], sampling: Sampling) -> torch.Tensor:
+    """Logits less the presence and frequency penalties of the tokens generated so far, as OpenAI's API defines them."""
+    import torch
+
+    if not new:
+        return row
+    counts = torch.bincount(torch.tensor(new, device=row.device), minlength=row.shape[-1]).to(row.dtype)
+    return row - sampling.frequency_penalty * counts - sampling.presence_penalty * (counts > 0).to(row.dtype)
 
 
 def draw(probs: torch.Tensor, numbers: Sequence[float]) -> list[int]:
