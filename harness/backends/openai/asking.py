@@ -24,6 +24,10 @@ LONGEST_WAIT = 30.0
 IN_A_ROW = 10  # requests refused before any is answered: the server refuses them all
 
 
+class Stopped(Exception):
+    """The run stops before this request is answered."""
+
+
 @dataclass
 class Tally:
     """What asking took, for the receipt."""
@@ -120,7 +124,7 @@ class Asker:
                     self.pace.close_for(fault.wait)
                     wait = fault.wait + wait / 10
                 if self.stopping:
-                    raise
+                    raise Stopped from fault
                 if loop.time() + wait - began > self.options.deadline:
                     raise self._given_up(fault, others, loop.time() - began) from fault
             await asyncio.sleep(wait)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from harness.backends.base import Capabilities, Response, model_kind
-from harness.backends.openai.asking import Asker, Tally
+from harness.backends.openai.asking import Asker, Stopped, Tally
 from harness.backends.openai.calls import Codec
 from harness.backends.openai.found import Found
 from harness.backends.openai.options import OpenAIOptions
@@ -243,7 +243,7 @@ async def _all(requests: Iterable[Request], asker: Asker, pace: Pace, hand: _Han
 
     def gone(task: asyncio.Task[None]) -> None:
         tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopped):
             failures.append(error)
         change.set()
 
