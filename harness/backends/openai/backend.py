@@ -23,7 +23,7 @@ from harness.errors import BackendError, BudgetError, UserError
 from harness.plan.request import Request
 from harness.plan.tokens import Boundary, Tokenizer
 
-TOGETHER = 0.005  # seconds: answers that come so close together are handed over, and stored, together
+TOGETHER = 0.01  # seconds: answers that come so close together are handed over, and stored, together
 AHEAD = 32  # requests that wait for a place, beside those in flight
 DRAIN = 60.0  # seconds that paid requests have to come back when the run stops
 

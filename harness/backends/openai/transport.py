@@ -22,6 +22,7 @@ from harness.backends.openai.faults import Passing, Reply
 
 SENT = frozenset({"authorization", "user-agent"})  # of the client's headers; the others describe this machine
 ACCEPTED = "application/json, text/event-stream"
+DECODED = frozenset({"content-encoding", "content-length"})  # headers that no longer hold
 CONNECT = 30.0  # seconds
 
 
@@ -72,15 +73,14 @@ class _Lean(httpx2.AsyncClient):
         except (aiohttp.ClientError, OSError) as error:
             raise httpx2.ReadError(str(error), request=request) from error
         self.last = line
-        # aiohttp has decompressed it
-        headers = {k: v for k, v in reply.headers.items() if k not in ("content-encoding", "content-length")}
+        headers = {k: v for k, v in reply.headers.items() if k.lower() not in DECODED}
         return httpx2.Response(reply.status, headers=headers, content=reply.body, request=request)
 
     async def exchange(self, line: _Line, body: bytes) -> Reply:
         """There and back."""
         async with self._session.post(line.url, data=body, headers=line.headers, allow_redirects=False) as reply:
             content = await reply.read()
-            return Reply(reply.status, {name.lower(): value for name, value in reply.headers.items()}, content)
+            return Reply(reply.status, reply.headers, content)
 
 
 class Direct:
