@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.plan.request import Request
@@ -59,7 +59,7 @@ Response = Scored | Generated | Failed
 
 def to_json(response: Response) -> dict[str, Any]:
     """A response as plain data."""
-    return asdict(response)
+    return dict(vars(response))
 
 
 def from_json(data: dict[str, Any]) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.backends.base import Failed, Response
 from harness.backends.openai.calls import Call, Codec
-from harness.backends.openai.faults import Passing, Refused, Reply
+from harness.backends.openai.faults import Passing, Refused
 from harness.backends.openai.options import OpenAIOptions
 from harness.backends.openai.pace import Pace
 from harness.backends.openai.transport import Transport
@@ -22,6 +22,10 @@ from harness.plan.request import Request
 FIRST_WAIT = 0.5  # seconds, doubled with every attempt
 LONGEST_WAIT = 30.0
 IN_A_ROW = 10  # requests refused before any is answered: the server refuses them all
+
+
+class Stopped(Exception):
+    """The run stops before this request is answered."""
 
 
 @dataclass
@@ -120,7 +124,7 @@ class Asker:
                     self.pace.close_for(fault.wait)
                     wait = fault.wait + wait / 10
                 if self.stopping:
-                    raise
+                    raise Stopped from fault
                 if loop.time() + wait - began > self.options.deadline:
                     raise self._given_up(fault, others, loop.time() - began) from fault
             await asyncio.sleep(wait)
@@ -139,12 +143,16 @@ class Asker:
     async def _attempt(self, call: Call, stream: bool) -> tuple[Message, Usage]:
         """One call there and back, paid for."""
         most = self.options.price(call.most_prompt, call.most_new)
+        task = asyncio.current_task()
+        assert task is not None
         went = await self.pace.enter(call.most_prompt // 3 + call.most_new)
         try:
             await self._reserve(most)
             charged, lost = most, True  # unless the server is known to have taken less
             try:
-                reply = await self._send(call, stream)
+                self.tally.calls += 1
+                self.flying.add(task)
+                reply = await self.transport.post(call.path, call.body(stream=stream))
                 self.pace.heed(reply.headers)
                 message = read(reply, call.prompts)
                 used, at_most = self.codec.usage(call, message)
@@ -161,6 +169,7 @@ class Asker:
                 charged, lost = 0.0, False
                 raise
             finally:
+                self.flying.discard(task)
                 self.budget.settle(most, charged, lost=lost)
                 self._settled.set()
         finally:
@@ -169,16 +178,6 @@ class Asker:
         if message.model is not None:
             self.tally.models[message.model] += 1
         return message, used
-
-    async def _send(self, call: Call, stream: bool) -> Reply:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tally.calls += 1
-        self.flying.add(task)
-        try:
-            return await self.transport.post(call.path, call.body(stream=stream))
-        finally:
-            self.flying.discard(task)
 
     async def _reserve(self, usd: float) -> None:
         """Set money aside; what is in flight may give some back.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from harness.backends.base import Capabilities, Response, model_kind
-from harness.backends.openai.asking import Asker, Tally
+from harness.backends.openai.asking import Asker, Stopped, Tally
 from harness.backends.openai.calls import Codec
 from harness.backends.openai.found import Found
 from harness.backends.openai.options import OpenAIOptions
@@ -23,7 +23,7 @@ from harness.errors import BackendError, BudgetError, UserError
 from harness.plan.request import Request
 from harness.plan.tokens import Boundary, Tokenizer
 
-TOGETHER = 0.005  # seconds: answers that come so close together are handed over, and stored, together
+TOGETHER = 0.01  # seconds: answers that come so close together are handed over, and stored, together
 AHEAD = 32  # requests that wait for a place, beside those in flight
 DRAIN = 60.0  # seconds that paid requests have to come back when the run stops
 
@@ -243,7 +243,7 @@ async def _all(requests: Iterable[Request], asker: Asker, pace: Pace, hand: _Han
 
     def gone(task: asyncio.Task[None]) -> None:
         tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopped):
             failures.append(error)
         change.set()
 

@@ -22,6 +22,7 @@ from harness.plan.tokens import Encoded, Tokenizer
 BYTES_PER_TOKEN = 3.5  # of text in UTF-8: a little less than Qwen2's and Llama 3's vocabularies reach on prose
 OVERHEAD = 64  # tokens that a server may add to a prompt: its template's own system message
 OVERHEAD_OF_A_MESSAGE = 16
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps makes one for every text
 ABSURD = 8  # times more tokens than there can be
 
 
@@ -50,7 +51,7 @@ class Call:
         fields = self.fields
         if stream:
             fields = {**fields, "stream": True, "stream_options": {"include_usage": True}}
-        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+        return ENCODE(fields).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

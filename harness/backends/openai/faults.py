@@ -33,7 +33,7 @@ class Reply:
     status: int
     """HTTP status."""
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Names in any case; looked up in lower case, so the mapping does not tell them apart."""
     body: bytes
     """All of it, decompressed."""
 

@@ -56,8 +56,6 @@ class OpenAIOptions:
     """Seconds without a byte from the server until an attempt is given up."""
     deadline: float = 900.0
     """Seconds until a request is given up, all its attempts together."""
-    processes: int = 0
-    """Processes that send requests; 0 sends them from this one, which is enough for a thousand a second."""
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Further fields of every request, as the server names them."""
 
@@ -88,7 +86,7 @@ class OpenAIOptions:
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise UserError(f"backend.{key} = {value:g}, which is not above 0.", "Give a number above 0.")
-        for key in ("usd_per_million_in", "usd_per_million_out", "processes"):
+        for key in ("usd_per_million_in", "usd_per_million_out"):
             value = getattr(self, key)
             if value is not None and value < 0:
                 raise UserError(f"backend.{key} = {value:g}, which is negative.", "Give 0 or more.")
