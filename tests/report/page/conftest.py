@@ -70,7 +70,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         page.on("console", lambda message: made.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: made.said.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (made.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: None if request.url.startswith(path.as_uri()) else made.asked.append(request.url))
+        page.on(
+            "request", lambda request: None if request.url.startswith(path.as_uri()) else made.asked.append(request.url)
+        )
         page.goto(path.as_uri() + hash_)
         return made
 

@@ -17,7 +17,7 @@ Pages = Callable[[str, Callable[[Path], Sequence[Path]]], Path]
 
 
 def one(folder: Path) -> list[Path]:
-    return [usual(folder / "mine")]
+    return [usual(folder / "mine", whole=True)]
 
 
 def two(folder: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def test_flips(visit: Open, pages: Pages) -> None:
     seen.choose("row", "GSM8K")
     for flip, expected in (("lost", 4), ("won", 4), ("any", 8)):
         seen.choose("flip", flip)
-        assert seen.count == f"{expected} of 23 docs"
+        assert seen.count == f"{expected} of 22 docs"
     # the same docs from the other side
     seen.choose("run", "1")
     seen.choose("against", "0")
@@ -92,7 +92,9 @@ def test_search_looks_into_prompts_and_answers(visit: Open, pages: Pages) -> Non
     for text, expected in (("i cannot SAY", ["gsm8k_cot/12"]), ("what is 7 +", ["gsm8k_cot/7"]), ("anatomy", [])):
         seen.page.fill("#filter [name=q]", text)
         names = json.dumps(expected)
-        seen.until(f"JSON.stringify([...document.querySelectorAll('#list .doc-name')].map(e => e.textContent)) === '{names}'")
+        seen.until(
+            f"JSON.stringify([...document.querySelectorAll('#list .doc-name')].map(e => e.textContent)) === '{names}'"
+        )
     seen.page.fill("#filter [name=q]", "Question")
     seen.until("document.querySelectorAll('#list li').length === 23")
 
@@ -193,7 +195,9 @@ def test_paper_is_light_and_nothing_is_cut(visit: Open, pages: Pages) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.documentElement.scrollWidth") <= 1032
-    wider = page.evaluate("[...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > innerWidth).length")
+    wider = page.evaluate(
+        "[...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > innerWidth).length"
+    )
     assert wider == 0
     assert not page.locator("#filter").is_visible()
     assert page.pdf()[:4] == b"%PDF"
