@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.report.escape import clean
 from harness.report.judge import Z
 from harness.report.table import Cell, Line, Table
 
 VEGA_LITE = "5.21"
 NARROW = 190  # pixels of the plot itself
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down")
+LONGEST = 100  # characters of a title; the drawing program dies of control characters, so none may come to it
 LABEL = 190  # pixels: a longer title of a row is cut, with three dots
 
 
@@ -126,8 +128,8 @@ def _words(dots: Sequence[Dot], table: Table) -> str:
 
 
 def _spec(dots: Sequence[Dot], width: int, runs: int) -> dict[str, Any]:
-    panels = list(dict.fromkeys(dot.panel for dot in dots))
-    values = [asdict(dot) for dot in dots]
+    values = [asdict(dot) | {"row": clean(dot.row, LONGEST), "panel": clean(dot.panel, LONGEST)} for dot in dots]
+    panels = list(dict.fromkeys(str(value["panel"]) for value in values))
     layers = [
         _layer("datum.kind == 'published'", {"type": "tick", "thickness": 2, "size": 10, "color": "var(--faint)"}),
         _layer(

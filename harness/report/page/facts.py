@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ def labels(tasks: Sequence[str]) -> dict[str, str]:
     while all(len(each) > shared + 1 for each in words) and len({each[shared] for each in words}) == 1:
         shared += 1
     return {task: " ".join(each[shared:] if len(tasks) > 1 else each) for task, each in zip(tasks, words, strict=True)}
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names for narrow columns: what all begin with, up to a sign between words, is left out."""
+    if len(names) < 2:
+        return list(names)
+    alike = itertools.takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False))
+    shared = "".join(signs[0] for signs in alike)
+    end = max(shared.rfind(sign) + 1 for sign in "-_. /=")
+    # a word joiner keeps the dots with what follows
+    return [f"…\u2060{name[end:]}" for name in names] if end > 3 else list(names)
 
 
 @dataclass(frozen=True)

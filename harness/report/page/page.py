@@ -66,6 +66,7 @@ def make_page(folders: Sequence[Path], *, reference: str = "Qwen2-72B", size: in
     known: dict[str, Any] = {
         "runs": runs,
         "title": _title(runs),
+        "short": facts.short_names([run.name for run in runs]),
         "table": table,
         "charts": [chart for chart in (charts.benchmark_chart(table), charts.group_chart(table)) if chart is not None],
         "breakdowns": facts.breakdowns(runs),
@@ -111,10 +112,10 @@ def _meta(runs: Sequence[Run], samples: Sequence[Any]) -> dict[str, Any]:
     rows: dict[str, dict[str, int]] = {}
     for run in runs:
         for row, entry in run.rows.items():
-            found = rows.setdefault(str(entry["title"]), {})
+            found = rows.setdefault(escape.clean(str(entry["title"])), {})
             found |= {task: places[task] for task in tasks_of(run, row) if task in places}
     return {
-        "runs": [run.name for run in runs],
+        "runs": [escape.clean(run.name) for run in runs],
         "rows": [{"title": title, "tasks": sorted(tasks.values())} for title, tasks in rows.items() if tasks],
         "tasks": list(places),
         "verdicts": {verdict.name.lower(): int(verdict) for verdict in Verdict},

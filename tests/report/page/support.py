@@ -112,7 +112,8 @@ def write_run(folder: Path, tasks: dict[str, list[Sample]], *, rows: dict[str, l
         "finished": "2026-01-02T03:14:05+00:00",
         "config": {"generation": {}, "data": {}},
         "model": {"model": "some-model", "kind": "base", "dtype": "float32", "fingerprint": "torch:1234"},
-        "benchmarks": {row: {"title": spec["title"], "shots": 5, "metric": "acc", "tasks": {t: {} for t in spec["tasks"]},
+        "benchmarks": {row: {"title": spec["title"], "shots": 5, "metric": "acc",
+                             "tasks": {task: {} for task in spec["tasks"]},
                              "data": [{"id": "o/d", "config": "c", "sha256": {"test": "0" * 64}}]}
                        for row, spec in benchmarks.items()},
         "totals": {"asked": len(requests), "stored": 0, "prompt_tokens": 71899, "completion_tokens": 1691,
@@ -144,17 +145,24 @@ def _hash(sample: Sample) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def usual(folder: Path, *, shift: int = 0, **changes: Any) -> Path:
-    """Two benchmarks, one of two subjects, with right, wrong, cut and empty answers."""
+def usual(folder: Path, *, shift: int = 0, whole: bool = False, **changes: Any) -> Path:
+    """Two benchmarks, one of two subjects, with right, wrong, cut and empty answers.
+
+    ``shift`` moves who is right; ``whole`` adds a doc that has no verdict of its own.
+    """
     spoken = [
-        Sample(float((i + shift) % 3 == 0), f"Step {i}: the answer is {i}.", query=f"Question: what is {i} + 0?\nAnswer:",
-               target=str(i), extracted=str(i), truncated=i % 5 == 0)
+        Sample(float((i + shift) % 3 == 0), f"Step {i}: the answer is {i}.",
+               query=f"Question: what is {i} + 0?\nAnswer:", target=str(i), extracted=str(i), truncated=i % 5 == 0)
         for i in range(12)
     ]  # fmt: skip
     spoken.append(Sample(0.0, "I cannot say.", query="Question: who?", extracted="[none]", rule=None, unparsed=True))
     spoken.append(Sample(0.5, "Half of it.", query="Question: partly?"))
-    spoken.append(Sample(None, "Whole sets only.", query="Question: open?"))
-    chosen = [likelihoods([-3.0, -1.0 - (i + shift) % 2, -1.5, -4.0], 1, query=f"Question {i}: which?\nAnswer:") for i in range(8)]  # fmt: skip
+    if whole:
+        spoken.append(Sample(None, "Whole sets only.", query="Question: open?"))
+    chosen = [
+        likelihoods([-3.0, -1.0 - (i + shift) % 2, -1.5, -4.0], 1, query=f"Question {i}: which?\nAnswer:")
+        for i in range(8)
+    ]
     tasks = {"gsm8k_cot": spoken, "mmlu_anatomy": chosen[:4], "mmlu_law": chosen[4:]}
     rows = {"gsm8k": ["gsm8k_cot"], "mmlu": ["mmlu_anatomy", "mmlu_law"]}
     return write_run(folder, tasks, rows=rows, titles={"gsm8k": "GSM8K", "mmlu": "MMLU"}, **changes)
