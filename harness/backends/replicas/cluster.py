@@ -18,7 +18,7 @@ from typing import Any
 from harness.backends.replicas.options import RayOptions
 from harness.errors import UserError
 
-ANSWER_WITHIN = 5.0  # seconds for a cluster's address to answer
+ANSWER_WITHIN = 4.0  # seconds for a cluster's address to answer
 # HTTP/2, which Ray's head speaks: a client's first words, and the type of the frame that any server answers with
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 SETTINGS = 4
