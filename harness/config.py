@@ -127,7 +127,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             composed: DictConfig = hydra_compose("eval", overrides=accepted(overrides))
             return composed
         except (HydraException, OmegaConfBaseException) as error:
-            raise _explain(str(error), overrides) from error
+            raise explained(str(error), overrides) from error
 
 
 def accepted(overrides: Sequence[str]) -> list[str]:
@@ -135,7 +135,7 @@ def accepted(overrides: Sequence[str]) -> list[str]:
     return [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
 
 
-def _explain(message: str, overrides: Sequence[str]) -> UserError:
+def explained(message: str, overrides: Sequence[str]) -> UserError:
     """Hydra's complaint as one line and a remedy."""
     group = re.search(r"Could not find '([\w/]+)/([^/']+)'", message)
     if group:

@@ -90,3 +90,28 @@ def test_a_receipts_config_means_the_same_again() -> None:
     config = load(["benchmarks=[gsm8k,mmlu]", "limit=4", "gsm8k.extraction=strict", "prompt.system=Be brief."])
     again = check(config.resolved)
     assert (again.benchmarks, again.settings, again.source) == (config.benchmarks, config.settings, config.source)
+
+
+def test_the_72b_experiment_is_one_engine_on_eight_gpus_and_its_variant_on_four() -> None:
+    from harness.backends.replicas import parted
+    from harness.backends.vllm import VllmOptions
+    from harness.typed import typed
+
+    def options(*overrides: str) -> tuple[VllmOptions, int]:
+        config = load(["experiment=qwen2_72b", *overrides])
+        assert (config.backend_kind, config.suite, config.source.kind) == ("vllm", "qwen2", "hub")
+        replicas, own = parted(config.backend)
+        return typed(VllmOptions, own, "backend."), replicas.replicas
+
+    whole, one = options()
+    assert (whole.model, whole.model_kind, whole.dtype) == ("Qwen/Qwen2-72B", "base", "bfloat16")
+    assert (whole.gpus, whole.engine["max_model_len"], one) == (8, 8192, 1)
+    half, two = options("backend=vllm_qwen2_72b_tp4", "backend.replicas=2")
+    assert (half.gpus, half.model, two) == (4, whole.model, 2)
+    # placement changes no answer: both share what the store has
+    assert half.meaning == whole.meaning
+
+
+def test_any_argument_of_vllms_engine_is_a_key() -> None:
+    config = load(["backend=vllm", "backend.engine.quantization=fp8", "backend.engine.hf_overrides={rope_theta: 1.0}"])
+    assert config.backend["engine"] == {"quantization": "fp8", "hf_overrides": {"rope_theta": 1.0}}

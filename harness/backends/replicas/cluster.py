@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from typing import Any
 from harness.backends.replicas.options import RayOptions
 from harness.errors import UserError
 
-ANSWER_WITHIN = 5.0  # seconds for a cluster's address to answer
+ANSWER_WITHIN = 4.0  # seconds for a cluster's address to answer
 # HTTP/2, which Ray's head speaks: a client's first words, and the type of the frame that any server answers with
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 SETTINGS = 4
+# Ray puts the machine's public address in the place of 127.0.0.1; macOS has no other one, and Ray stays on it there
+LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 STORE_BYTES = 128 * 1024 * 1024  # requests and responses are small
 
 
@@ -65,6 +68,10 @@ def connect(options: RayOptions, replicas: int) -> bool:
     Raises:
         UserError: the cluster refuses.
     """
+    import ray
+
+    if ray.is_initialized():
+        return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     private = options.address is None
@@ -72,10 +79,6 @@ def connect(options: RayOptions, replicas: int) -> bool:
         # without a mode, Ray turns tokens on for a cluster that it starts, even if it was imported before
         os.environ.pop("RAY_AUTH_MODE", None)
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file())
-    import ray
-
-    if ray.is_initialized():
-        return False
     own: dict[str, Any] = {"address": options.address}
     if private:
         own = {
@@ -83,7 +86,7 @@ def connect(options: RayOptions, replicas: int) -> bool:
             "num_cpus": max(1, round(replicas * options.cpus)),
             "include_dashboard": False,
             "object_store_memory": STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
+            "_node_ip_address": LOOPBACK,
         }
     try:
         ray.init(logging_level=logging.ERROR, **own)

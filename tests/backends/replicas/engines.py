@@ -55,16 +55,10 @@ class Dying(RuleBackend):
 
 
 class Complaining(RuleBackend):
-    """Finds what the user must mend, or breaks, while it answers."""
-
-    def __init__(self, error: type[Exception]) -> None:
-        super().__init__()
-        self.error = error
+    """Finds what the user must mend while it answers."""
 
     def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
-        if self.error is UserError:
-            raise UserError("backend.boundary = strict, and it merges.", "Set it to split.")
-        raise self.error("out of memory")
+        raise UserError("backend.boundary = strict, and it merges.", "Set it to split.")
         yield []
 
 
