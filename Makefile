@@ -34,7 +34,7 @@ eval: setup
 	$(BIN)/harness eval $(ARGS)
 
 test: setup toolchains
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # vLLM pins its own torch, so it stands beside the other environment; the torchvision that comes along is built for CUDA
 # and breaks its import
