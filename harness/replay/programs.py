@@ -48,7 +48,12 @@ def spec(benchmark: str) -> dict[str, Any] | None:
         return {**row, "shots": 0, "metric": "pass@1"}
     if benchmark == "multipl_e":
         row = {"title": "MultiPL-E", "tasks": [*MULTIPL_E.values()], "filter": "executed", "average": "macro"}
-        rule = {"rule": "finished", "choices": {"rule": ["finished", "exit"]}}
+        # chat models' programs: put together as the publisher did, or by the rules for models that are asked here
+        rule = {
+            "rule": "finished",
+            "assembly": "published",
+            "choices": {"rule": ["finished", "exit"], "assembly": ["published", "sound"]},
+        }
         return {**row, **rule, "shots": 0, "metric": "pass@1"}
     return None
 
@@ -118,15 +123,19 @@ def _continued(doc: dict[str, Any], text: str) -> str:
     return source(doc["prompt"] if doc["continues"] else "", text)
 
 
-def run_multipl_e(resps: list[list[str]], docs: list[dict[str, Any]]) -> list[list[Extracted]]:
+def run_multipl_e(
+    resps: list[list[str]], docs: list[dict[str, Any]], *, assembly: str = "published"
+) -> list[list[Extracted]]:
     """An lm-eval filter: the status of each program of one language."""
-    programs = [assembled(_multipl_e, doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
+    program = partial(_multipl_e, assembly=assembly)
+    programs = [assembled(program, doc, text) for doc, texts in zip(docs, resps, strict=True) for text in texts]
     return in_places(resps, programs, [_ran(verdict) for verdict in executed(programs)])
 
 
-def _multipl_e(doc: dict[str, Any], text: str) -> Program:
+def _multipl_e(doc: dict[str, Any], text: str, *, assembly: str) -> Program:
     if doc["form"] == "chat":
-        return multipl_e.chat_program(doc["language"], doc["prompt"], text, doc["tests"])
+        published = assembly == "published"
+        return multipl_e.chat_program(doc["language"], doc["prompt"], text, doc["tests"], published=published)
     return multipl_e.base_program(doc["language"], doc["prompt"], text, doc["tests"], doc["stop_tokens"])
 
 

@@ -173,6 +173,7 @@ def test_programs_of_traps_are_assembled_or_unparsed(text: str) -> None:
         lambda doc, answer: evalplus.answered(STUBS["python"], answer, "f"),
         lambda doc, answer: multipl_e.base_program(doc["language"], doc["stub"], answer, "", ["\n}"], "f"),
         lambda doc, answer: multipl_e.chat_program(doc["language"], doc["stub"], answer, ""),
+        lambda doc, answer: multipl_e.chat_program(doc["language"], doc["stub"], answer, "", published=True),
         lambda doc, answer: source(doc["stub"], answer),
     ]
     for language, stub in STUBS.items():

@@ -100,14 +100,24 @@ def fenced(output: str) -> str:
     return block if block.strip() else before if fence else output
 
 
-def chat_program(language: str, prompt: str, output: str, tests: str) -> Program:
+def chat_program(language: str, prompt: str, output: str, tests: str, *, published: bool = False) -> Program:
     """The program of a chat model: its first fenced block, completed for the language; then the tests.
+
+    ``published`` assembles C++, Java and Bash as the published results were, which loses programs that are right: of
+    C++ the asked function alone, without its helpers; of Java and Bash what comes before the last lines of a brace
+    alone.
 
     Raises UserError for a language that cannot be run.
     """
     _known(language)
     code = fenced(output)
-    if language in ("java", "cs"):
+    if published and language == "cpp":
+        code = _CHAT_HEADERS[language] + "using namespace std;\n" + _before_brace(_function_alone(prompt, output))
+    elif published and language == "java":
+        code = _CHAT_HEADERS[language] + _cut_class(prompt, code)
+    elif published and language == "sh":
+        code = _before_brace(code if _name(language, prompt) in code else prompt + code)
+    elif language in ("java", "cs"):
         code = _CHAT_HEADERS[language] + _open_class(language, prompt, code)
     elif language == "cpp":
         code = _CHAT_HEADERS[language] + _open_function(_without_main(code, "int main("))
@@ -158,6 +168,45 @@ def _open_class(language: str, prompt: str, code: str) -> str:
     # before it.
     body = body.removesuffix("}")
     return "\n".join([*imports, after, body])
+
+
+def _cut_class(prompt: str, code: str) -> str:
+    """The class up to its last lone braces, as many as leave it and the function open; then without its main."""
+    name = re.escape(_name("java", prompt))
+    if not re.search(rf"public static .*?\b{name}\(", code):
+        code = f"{prompt}\n{code}"
+    elif "class Problem" not in code:
+        code = "class Problem {\n" + code
+    open_braces = code.count("{") - code.count("}")
+    if open_braces in (0, 1):
+        code = _before_brace(code, 2 - open_braces)
+    code = _without_main(code, "public static void main(")
+    return re.sub(r"public\s+(?=class\s+Problem\b)", "", code)
+
+
+def _function_alone(prompt: str, output: str) -> str:
+    """The asked function from the line of its signature, with the includes above it; else the first fenced block."""
+    heads = re.findall(r"^(\S.*?\b\w+)\(.*\)\s*\{\s*$", prompt, re.MULTILINE)
+    # the last word of its type and its name: whatever is written before them
+    head = " ".join(heads[-1].split()[-2:]) if heads else None
+    lines = output.splitlines()
+    start = next((i for i, line in enumerate(lines) if head is not None and head in line), None)
+    if start is not None:
+        depth = 0
+        for i, line in enumerate(lines[start:], start):
+            depth += line.count("{") - line.count("}")
+            if "}" in line and depth <= 0:
+                above = [line for line in lines[:start] if line.startswith(("#include", "using namespace"))]
+                return "\n".join([*above, *lines[start : i + 1]]) + "\n"
+    code = fenced(output)
+    return code if head is None or head.split()[-1] in code else prompt + code
+
+
+def _before_brace(code: str, last: int = 1) -> str:
+    """The code before the line that is a brace alone and the ``last`` of these, counted from the end."""
+    lines = code.split("\n")
+    lone = [i for i, line in enumerate(lines) if line.strip() == "}"]
+    return "\n".join(lines[: lone[max(-last, -len(lone))]]) if lone else code
 
 
 def _is_import(line: str) -> bool:

@@ -37,7 +37,8 @@ def test_a_stub_and_its_answer(case: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("case", cases("chat_programs"))
 def test_programs_of_chat_models(case: dict[str, Any]) -> None:
-    made = multipl_e.chat_program(case["language"], case["stub"], case["text"], "")
+    published = case.get("published", False)
+    made = multipl_e.chat_program(case["language"], case["stub"], case["text"], "", published=published)
     assert made.source.removesuffix("\n").endswith(case["ends"])
     assert all(text in made.source for text in case["has"])
     assert not [text for text in case["lacks"] if text in made.source]
