@@ -184,8 +184,10 @@ def _kept(log: Path) -> int:
 def test_killed_twenty_times_the_scores_are_the_same_and_nothing_kept_is_asked_twice(
     finished: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    # forked from this process, a child has its imports behind it and dies in the middle of the work
-    context = multiprocessing.get_context("fork")
+    # forked from a process that has its imports behind it, a child dies in the middle of the work; not from this
+    # process, whose other tests have left threads that hold locks
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "harness.run", "harness.backends.torch", "transformers"])
     log = tmp_path / "log"
     # one request a batch: many places to die at
     arguments = overrides(tiny_checkpoint, tmp_path / "runs", "backend.batch_tokens=1", "backend.slots=1")
