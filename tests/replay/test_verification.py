@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.paths import project_root
-from tests.replay import support, verification
+from tests.replay import support, verification, verify
 from tests.replay.verify import main, scored
 
 ABOUT = {"model": "Someone-7B", "published_by_source": 12.5}
@@ -49,3 +49,16 @@ def test_the_project_s_own_tables_have_every_row_of_text() -> None:
     tables = text.partition(verification.BEGIN)[2].partition(verification.END)[0]
     for name in ("MMLU-Pro", "BBH", "GSM8K", "MATH", "TheoremQA"):
         assert f"\n| {name} | " in tables
+
+
+def test_nothing_to_verify_is_no_promise_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "SHARED", tmp_path)
+    doc = tmp_path / "doc.md"
+    doc.write_text(f"{verification.BEGIN}\nkept\n{verification.END}\n")
+    assert main(["--write", str(doc)]) == 2
+    told = capsys.readouterr()
+    assert "There are no published outputs" in told.err
+    assert "promise" not in told.out
+    assert "kept" in doc.read_text()

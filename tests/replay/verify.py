@@ -97,7 +97,7 @@ def scored(path: Path, folder: Path, data_root: Path | None) -> Verified:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """Score everything and report; 1 where less agrees than is promised."""
+    """Score everything and report; 1 where less agrees than is promised, 2 where there is nothing to score."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, help="instead of all of ../shared/data/published")
     parser.add_argument("--data-root", type=Path, default=SHARED / "hub")
@@ -106,6 +106,10 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="DOC", help="put the tables into this file")
     options = parser.parse_args(None if arguments is None else list(arguments))
     files = options.files or sorted((SHARED / "published").glob("*.jsonl.gz"))
+    if not files:
+        # nothing verified is nothing kept
+        print(f"There are no published outputs in {SHARED / 'published'}; name the files to verify.", file=sys.stderr)
+        return 2
     data_root = options.data_root if options.data_root.is_dir() else None
     told: list[str] = []
     verified: list[Verified] = []

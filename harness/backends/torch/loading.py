@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     pass
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+SMALL = 256 * 2**20  # bytes of a GGUF file whose unpacked weights are kept: a few times as many
 
 
 @contextlib.contextmanager
@@ -58,11 +59,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     return made
 
 
-def _keep(tokenizer: Any, folder: Path) -> None:
-    """Reading a tokenizer out of a GGUF file takes seconds; its converted form takes a fraction of one."""
+def _keep(made: Any, folder: Path) -> None:
+    """Keep a tokenizer or a model: reading it out of a GGUF file takes long, its converted form a second or less."""
     part = folder.with_name(f"{folder.name}.{os.getpid()}")
     try:
-        tokenizer.save_pretrained(part)
+        made.save_pretrained(part)
         part.rename(folder)
     except OSError:
         shutil.rmtree(part, ignore_errors=True)  # another process was first, or the home is read-only
@@ -76,21 +77,40 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    arguments = _arguments(checkpoint)
+    dtype = resolve_dtype(checkpoint, dtype, device)
+    kept = _kept_weights(checkpoint, dtype)
+    found = kept is not None and (kept / "config.json").is_file()
+    arguments = {} if found else _arguments(checkpoint)
     if device == "auto":
         arguments["device_map"] = "auto"
     with _quiet():
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                checkpoint.path, dtype=resolve_dtype(checkpoint, dtype, device), **arguments
-            )
+            model = AutoModelForCausalLM.from_pretrained(kept if found else checkpoint.path, dtype=dtype, **arguments)
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             logging.getLogger(__name__).debug("loading failed", exc_info=True)
             raise BackendError(f"the model {checkpoint.path} cannot be loaded: {error}") from error
+        if checkpoint.gguf and not found:
+            _unpacked(model)
+            if kept is not None:
+                _keep(model, kept)
     if device != "auto":
         model.to(device)
     model.eval()
     return model
+
+
+def _unpacked(model: Any) -> None:
+    """Weights from a GGUF file are ordinary ones, but still marked as quantised: such a model refuses to be saved."""
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
+def _kept_weights(checkpoint: Checkpoint, dtype: str) -> Path | None:
+    """Where the unpacked weights of a small GGUF file are kept, by content and dtype."""
+    if not checkpoint.gguf or (Path(checkpoint.path) / checkpoint.gguf).stat().st_size > SMALL:
+        return None
+    return cache_dir() / "weights" / f"{fingerprint(checkpoint)}-{dtype}"
 
 
 def resolve_device(device: str) -> str:

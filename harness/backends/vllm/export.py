@@ -22,9 +22,6 @@ def exported(checkpoint: Checkpoint) -> Path:
         return folder
     part = folder.with_name(f"{folder.name}.{os.getpid()}")
     model = loading.load_model(checkpoint, "float32", "cpu")
-    model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
     try:
         model.save_pretrained(part)
         loading.load_tokenizer(checkpoint).save_pretrained(part)
