@@ -19,7 +19,6 @@ import pytest
 
 from harness.backends.base import Response
 from harness.backends.torch import TorchBackend
-from harness.cli import main
 from harness.collect import Store
 from harness.config import load
 from harness.errors import UserError
@@ -174,7 +173,7 @@ def _logged_run(arguments: list[str], log: Path) -> None:
     TorchBackend.answer, Store.put = noted_answer, noted_put  # type: ignore[method-assign, assignment]
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    main(["eval", *arguments])
+    evaluate(load(arguments))
 
 
 def _kept(log: Path) -> int:
@@ -190,8 +189,8 @@ def test_killed_twenty_times_the_scores_are_the_same_and_nothing_kept_is_asked_t
     # forked from this process, a child has its imports behind it and dies in the middle of the work
     context = multiprocessing.get_context("fork")
     log = tmp_path / "log"
-    # one request a batch: many places to die at
-    arguments = overrides(tiny_checkpoint, tmp_path / "runs", *small, "backend.batch_tokens=1", "backend.slots=1")
+    # several passes a request: many places to die at
+    arguments = overrides(tiny_checkpoint, tmp_path / "runs", *small, "backend.batch_tokens=100", "backend.slots=1")
     rng = random.Random(0)
     killed = 0
     for _ in range(20):
@@ -201,7 +200,7 @@ def test_killed_twenty_times_the_scores_are_the_same_and_nothing_kept_is_asked_t
         child.start()
         while child.is_alive() and _kept(log) < enough:
             time.sleep(0.002)
-        child.join(timeout=rng.uniform(0.0, 0.2))
+        child.join(timeout=rng.uniform(0.0, 0.1))
         if child.is_alive():
             assert child.pid is not None
             os.kill(child.pid, signal.SIGKILL)
