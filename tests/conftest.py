@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,28 @@ import pytest
 from harness.backends.base import Capabilities, Generated, Response, Scored
 from harness.paths import project_root
 from harness.plan.request import Request, Score
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configuration_files_read_once() -> None:
+    """Hydra reads its forty YAML files anew for each configuration, of which the tests make a thousand."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.plugins.config_source import ConfigResult, ConfigSource
+
+    read = FileConfigSource.load_config
+    known: dict[tuple[str, str, int], ConfigResult] = {}
+
+    def load_config(self: ConfigSource, config_path: str) -> ConfigResult:
+        file = Path(self.path, f"{config_path.removesuffix('.yaml')}.yaml")
+        if not file.is_file():
+            return read(self, config_path)
+        key = (self.path, config_path, file.stat().st_mtime_ns)
+        if key not in known:
+            known[key] = read(self, config_path)
+        # Hydra fills in what it was given
+        return copy.deepcopy(known[key])
+
+    FileConfigSource.load_config = load_config
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,8 @@ def text_params(request: Generate, special: Mapping[str, int]) -> dict[str, Any]
     return {
         **drawn,
         "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
         "max_tokens": request.max_tokens,
         "stop": stop,
         "stop_token_ids": [special[s] for s in stop if s in special],
