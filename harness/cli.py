@@ -166,7 +166,7 @@ def run_plan(options: argparse.Namespace) -> int:
     from harness.backends import Remote
     from harness.config import load
     from harness.estimate import BYTES_PER_TOKEN, arithmetic, estimate, plan_table
-    from harness.run import prepare
+    from harness.prepare import prepare
 
     prepared = prepare(load(options.overrides))
     rows = estimate(prepared.plan, prepared.backend, prepared.config.run_dir)

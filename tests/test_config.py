@@ -6,7 +6,7 @@ import pytest
 
 from harness.config import check, load
 from harness.errors import UserError
-from harness.run import prepare
+from harness.prepare import prepare
 
 BAD = [
     (["limt=3"], "unknown key limt.", "Did you mean limit"),

@@ -9,7 +9,7 @@ import pytest
 from harness.config import load
 from harness.errors import UserError
 from harness.estimate import Hardware, arithmetic, estimate
-from harness.run import prepare
+from harness.prepare import prepare
 
 
 def test_shared_tokens_count_once_and_the_total_is_that_of_distinct_requests(tiny_checkpoint: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import harness.run
+import harness.prepare
 from harness.backends.base import Response, Scored
 from harness.config import load
 from harness.errors import UserError
@@ -59,7 +59,7 @@ def measure(real_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def run(name: str, *more: str, share: float = 0.0) -> tuple[Path, RuleBackend]:
         backend = WarpedBackend(share)
         monkeypatch.setattr(backend, "fingerprint", lambda: f"rule {share}")
-        monkeypatch.setattr(harness.run, "make_backend", lambda kind, options: backend)
+        monkeypatch.setattr(harness.prepare, "make_backend", lambda kind, options: backend)
         common = ["benchmarks=[arc_c]", "shots.arc_c=0", "data=mirror", f"data.root={real_hub}", f"run.dir={tmp_path}"]
         return evaluate(load([*common, f"run.name={name}", *more])), backend
 

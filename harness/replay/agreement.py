@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.folder import read_receipt
 from harness.plan.planner import BenchmarkPlan
 from harness.replay.importing import PUBLISHED, prepared_again
-from harness.run import read_receipt
 from harness.score.extract import UNPARSED, Extracted
 from harness.score.scorer import verdict
 

@@ -11,7 +11,10 @@ from harness.backends import make_backend
 from harness.backends.base import Response
 from harness.config import Config, check
 from harness.errors import UserError
+from harness.folder import run_folder, write_json, write_responses
 from harness.plan import Plan
+from harness.prepare import Prepared, quiet_libraries
+from harness.receipt import identify, make_receipt
 from harness.replay import evalplus_results
 from harness.replay.assembling import Part, Wanted, assemble, configured, published, read_plan, write_docs
 from harness.replay.foreign import ForeignFile
@@ -19,16 +22,7 @@ from harness.replay.joining import place
 from harness.replay.reading import read
 from harness.replay.rows import Row, rows_of
 from harness.replay.variants import choose
-from harness.run import (
-    Prepared,
-    identify,
-    make_receipt,
-    quiet_libraries,
-    run_folder,
-    write_json,
-    write_responses,
-    write_scores,
-)
+from harness.run import write_scores
 
 PUBLISHED = "published.parquet"
 

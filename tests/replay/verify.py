@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.folder import read_receipt
 from harness.paths import project_root
 from harness.replay import agreement, agreement_table
 from harness.replay.agreement import Agreements
 from harness.replay.importing import import_files
-from harness.run import read_receipt
 from tests.replay import verification
 from tests.replay.verification import Verified
 

@@ -18,7 +18,8 @@ from harness.compare import gate
 from harness.config import load
 from harness.errors import BudgetError, UserError
 from harness.plan import Generate, Score
-from harness.run import evaluate, prepare, rescore
+from harness.prepare import prepare
+from harness.run import evaluate, rescore
 from tests.backends.openai.fake_model import FakeModel
 from tests.backends.openai.server import FaultServer, prompt_of
 
