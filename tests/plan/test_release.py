@@ -73,7 +73,11 @@ def test_another_compression_of_the_same_text_is_the_same_file(server: Server) -
     assert Source("hub").rows(release(server)) == ROWS
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"{}"), b"<html>no such file</html>", gzip.compress(b"{}")[:-6]])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"{}"), b"<html>no such file</html>", gzip.compress(b"{}")[:-6]],
+    ids=["another", "not-compressed", "cut"],
+)
 def test_what_is_not_the_published_file_is_refused_and_not_kept(server: Server, content: bytes) -> None:
     server.content = content
     with pytest.raises(MissingError, match=r"set\.jsonl\.gz is (no gzip file|not the file that was published)"):

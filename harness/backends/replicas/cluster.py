@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
 import logging
@@ -10,11 +9,13 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from harness.backends.replicas import keeper
 from harness.backends.replicas.options import RayOptions
 from harness.errors import UserError
 
@@ -74,23 +75,20 @@ def connect(options: RayOptions, replicas: int) -> bool:
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    private = options.address is None
-    if private:
-        # without a mode, Ray turns tokens on for a cluster that it starts, even if it was imported before
-        os.environ.pop("RAY_AUTH_MODE", None)
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file())
     own: dict[str, Any] = {"address": options.address}
-    if private:
+    if options.address is None:
         own = {
             "address": "local",
             "num_cpus": max(1, round(replicas * options.cpus)),
             "include_dashboard": False,
             "object_store_memory": STORE_BYTES,
             "_node_ip_address": LOOPBACK,
+            "_temp_dir": str(_private_folder()),
         }
     try:
         ray.init(logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        leave()
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"backend.ray.address = {options.address}: Ray says: {lines[0]}",
@@ -99,19 +97,36 @@ def connect(options: RayOptions, replicas: int) -> bool:
     return True
 
 
-@functools.cache
-def _token_file() -> Path:
-    """This process' own token: whoever cannot read it cannot talk to the private cluster."""
-    folder = Path(tempfile.mkdtemp(prefix="harness-ray-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = folder / "token"
-    file.touch(mode=0o600)
-    file.write_text(secrets.token_hex(32))
-    return file
-
-
 def leave() -> None:
-    """Leave the cluster; a private one ends."""
+    """Leave the cluster; a private one ends, and its folder goes."""
     import ray
 
     ray.shutdown()
+    while _private:
+        watching, folder = _private.pop()
+        watching.terminate()
+        watching.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop(keeper.MARK, None)
+
+
+_private: list[tuple[subprocess.Popen[bytes], Path]] = []  # the keeper and the folder of the cluster that runs
+
+
+def _private_folder() -> Path:
+    """A folder for a private cluster's files and token; whoever cannot read it cannot talk to the cluster."""
+    folder = Path(tempfile.mkdtemp(prefix="harness-ray-"))
+    _private.append((keeper.start(folder), folder))
+    file = folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(_token())
+    # without a mode, Ray turns tokens on for a cluster that it starts, even if it was imported before
+    os.environ.pop("RAY_AUTH_MODE", None)
+    os.environ[keeper.MARK] = str(file)
+    return folder
+
+
+@functools.cache
+def _token() -> str:
+    """Of this process: Ray reads it once."""
+    return secrets.token_hex(32)

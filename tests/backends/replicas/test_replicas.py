@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,7 +19,7 @@ import ray
 
 from harness.backends import make_backend
 from harness.backends.base import Backend
-from harness.backends.replicas import RayOptions, ReplicaOptions, ReplicatedBackend, cluster
+from harness.backends.replicas import RayOptions, ReplicaOptions, ReplicatedBackend, cluster, keeper
 from harness.collect import Store, collect
 from harness.errors import BackendError, UserError
 from harness.paths import project_root
@@ -35,8 +36,22 @@ REQUESTS: list[Request] = [Score(f"p{i % 4}", str(i), ("a", "b")) for i in range
 def one_cluster() -> Iterator[None]:
     """A private cluster for all tests of this file: starting one takes seconds."""
     cluster.connect(RayOptions(), 4)
+    folder = Path(os.environ[keeper.MARK]).parent
     yield
+    family = [process for process in keeper.family(folder) if process.pid != os.getpid()]
+    assert len(family) >= 4
     cluster.leave()
+    assert not folder.exists()
+    psutil.wait_procs(family, timeout=10)
+    assert not [process for process in family if alive(process)]
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended may wait for its parent to take note."""
+    try:
+        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def replicated(make: Callable[[], Backend]) -> ReplicatedBackend:
@@ -152,39 +167,52 @@ from harness.backends.replicas import RayOptions, ReplicaOptions, ReplicatedBack
 from harness.collect import Store, collect
 from tests.backends.replicas.engines import Slow
 from tests.backends.replicas.test_replicas import REQUESTS
-folder = Path(sys.argv[1])
-backend = ReplicatedBackend(partial(Slow, folder, float(sys.argv[2])), ReplicaOptions(2, RayOptions(cpus=0.5)))
+folder, seconds, address = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] or None
+backend = ReplicatedBackend(partial(Slow, folder, seconds), ReplicaOptions(2, RayOptions(address, cpus=0.5)))
 with Store(folder / "s.sqlite") as store:
     found = collect(REQUESTS, backend, store)
 print(found.totals.stored, found.totals.asked, len(found.responses))
 """
 
 
-def test_a_killed_driver_leaves_nothing_behind_and_goes_on(tmp_path: Path) -> None:
-    def driver(seconds: float) -> subprocess.Popen[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        environment["PYTHONPATH"] = str(project_root())
-        command = [sys.executable, "-c", DRIVER, str(tmp_path), str(seconds)]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=project_root())
+def driver(folder: Path, seconds: float, address: str = "") -> subprocess.Popen[str]:
+    """A run of its own; without an address on a cluster of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(project_root()), "TMPDIR": str(folder)}
+    if not address:
+        environment = {name: value for name, value in environment.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-c", DRIVER, str(folder), str(seconds), address]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=project_root())
 
-    first = driver(0.05)
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Names of sockets have at most some hundred letters, and pytest's folders alone are long."""
+    with tempfile.TemporaryDirectory(prefix="killed-") as folder:
+        yield Path(folder)
+
+
+def test_a_killed_driver_leaves_nothing_behind_and_goes_on(short_folder: Path) -> None:
+    first = driver(short_folder, 0.05)
     deadline = time.monotonic() + 90
-    with Store(tmp_path / "s.sqlite") as store:
+    with Store(short_folder / "s.sqlite") as store:
         while len(store.get("rule", [r.hash for r in REQUESTS])) < 20:
             assert time.monotonic() < deadline
             assert first.poll() is None
-            time.sleep(0.1)
-        family = psutil.Process(first.pid).children(recursive=True)
-        # two small agents of Ray look for their dead head for a minute before they end, too
-        family = [process for process in family if not process.name().endswith("Agent")]
+            time.sleep(0.05)
+        (own,) = short_folder.glob("harness-ray-*")
+        family = keeper.family(own)
+        assert len(family) >= 5  # the driver, two replicas, Ray's servers
         first.kill()
         first.wait()
         kept = len(store.get("rule", [r.hash for r in REQUESTS]))
-    gone, alive = psutil.wait_procs(family, timeout=20)
-    assert not alive
-    assert len(gone) >= 3
-    second = driver(0.0)
+    deadline = time.monotonic() + 20
+    while own.exists() or any(alive(process) for process in family):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # the second one joins the cluster of this file, which stays when it leaves
+    second = driver(short_folder, 0.0, ray.get_runtime_context().gcs_address)
     out, _ = second.communicate(timeout=120)
     stored, asked, whole = map(int, out.split())
     assert stored >= kept >= 20
     assert (asked, whole) == (len(REQUESTS) - stored, len(REQUESTS))
+    assert ray.cluster_resources()["CPU"] == 4
