@@ -44,12 +44,19 @@ class Agreement:
     neither: int
     """Wrong in both."""
     flagged: int
-    """Samples whose published verdict is in doubt; they are in neither of the counts above."""
+    """Samples whose published verdict is in doubt; they are in none of the counts above."""
+    flagged_right: int
+    """Of these, right here."""
 
     @property
     def share(self) -> float | None:
         """The share of equal verdicts; None where none was published."""
         return self.agree / self.compared if self.compared else None
+
+    @property
+    def ours_at_least(self) -> float:
+        """Our score in percent with every sample in doubt counted wrong."""
+        return self.ours - 100.0 * self.flagged_right / self.n
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,7 @@ def _metrics(bench: BenchmarkPlan) -> list[str]:
 def _agreement(name: str, rows: pd.DataFrame, stated: dict[str, Any] | None) -> Agreement:
     judged = rows[rows["verdict"].notna()]
     fair = judged[judged["flag"].isna()]
+    doubted = rows[rows["flag"].notna()]
     mine, yours = fair["score"] >= 0.5, fair["verdict"] >= 0.5
     theirs = 100 * float(judged["verdict"].mean()) if len(judged) else None
     if theirs is None and stated:
@@ -155,7 +163,8 @@ def _agreement(name: str, rows: pd.DataFrame, stated: dict[str, Any] | None) -> 
         int((mine & ~yours).sum()),
         int((~mine & yours).sum()),
         int((~mine & ~yours).sum()),
-        len(judged) - len(fair),
+        len(doubted),
+        int((doubted["score"] >= 0.5).sum()),
     )
 
 

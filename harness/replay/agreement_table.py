@@ -59,8 +59,14 @@ def _notes(each: Agreements) -> list[str]:
         )
     if each.others:
         notes.append(f"{name}: also {', '.join(f'{metric} {value:.2f}' for metric, value in each.others.items())}")
-    if each.whole.flagged:
+    if each.whole.flagged and each.whole.compared:
         notes.append(f"{name}: {each.whole.flagged} published verdicts are in doubt and not compared")
+    notes += [
+        f"{name}, {part.name}: {part.flagged_right} of the {part.flagged} programs in doubt pass here; "
+        f"{part.ours_at_least:.2f} without them"
+        for part in each.parts
+        if part.flagged_right and not part.compared
+    ]
     return notes
 
 

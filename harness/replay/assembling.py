@@ -236,7 +236,7 @@ def published(
                     "part": each.sample.part or each.task,
                     "verdict": each.sample.verdicts.get(key),
                     "extracted": None if extracted is None else valid(extracted),
-                    "flag": each.sample.flag,
+                    "flag": each.sample.flag or part.row.doubt(each.sample),
                 }
             )
     frame = pd.DataFrame(rows)

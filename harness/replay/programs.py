@@ -5,6 +5,7 @@ The docs are complete in themselves, with tests or inputs, so that an imported r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
@@ -29,7 +30,22 @@ PYTHON: Final[Mapping[str, tuple[str, str]]] = {
 """Title and tests of each benchmark of Python programs."""
 
 
+LACKED: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
+    "sh": ("it calls bc", re.compile(r"(?:^|[|;&(`])\s*bc\b", re.MULTILINE)),
+    "java": ("its tests call Map.of, which Java 8 has not", re.compile(r"\bMap\.of\(")),
+}
+"""What the machine of the published chat results seems to have lacked: a base model's published messages show a
+machine without bc, and the published Java total is that of a compiler that rejects every test with Map.of."""
+
 TAKE_FIRST: Final = {"function": "take_first"}
+
+
+def lacked(language: str, answer: str, tests: str) -> str | None:
+    """Why the publisher's machine may have failed a chat model's program, if it may have."""
+    if language not in LACKED:
+        return None
+    why, sign = LACKED[language]
+    return why if sign.search(answer if language == "sh" else tests) else None
 
 
 class Ran(Extracted):

@@ -49,6 +49,8 @@ class Row:
     """The column of the data set that holds the question, to find docs by their text."""
     comparison: bool = False
     """Whether what the publisher extracted is also compared here, apart from our own extraction."""
+    doubt: Callable[[Sample], str | None] = lambda sample: None
+    """Why a published figure does not speak against a sample's verdict here, where the file itself does not say so."""
 
 
 def rows_of(file: ForeignFile, benchmark: str | None = None) -> tuple[Row, ...]:
@@ -182,9 +184,16 @@ def _multipl_e(form: str) -> Row:
 
     # the rule that the results of base models were published with asks for no sign that the tests have finished
     rivals = ("multipl_e.rule=finished", "multipl_e.rule=exit")
+
+    def doubt(sample: Sample) -> str | None:
+        if form != "chat":
+            return None
+        return programs.lacked(sample.part, str(sample.fields["output"] or ""), sample.fields["tests"])
+
     return Row(
-        "multipl_e", "correct", lambda s: programs.MULTIPL_E.get(s.part, s.part), doc, _last, whole=1280, rivals=rivals
-    )
+        "multipl_e", "correct", lambda s: programs.MULTIPL_E.get(s.part, s.part), doc, _last, whole=1280, rivals=rivals,
+        doubt=doubt,
+    )  # fmt: skip
 
 
 def _of_lm_eval(file: ForeignFile, benchmark: str | None) -> Row:

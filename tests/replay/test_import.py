@@ -14,6 +14,7 @@ from harness.cli import main
 from harness.errors import UserError
 from harness.replay import agreement
 from harness.replay.agreement import Agreements
+from harness.replay.programs import lacked
 from harness.run import rescore
 from tests.replay import support
 from tests.replay.support import Rows, imported, write
@@ -185,6 +186,31 @@ def test_programs_in_a_fenced_block(tmp_path: Path) -> None:
     row = {**support.HUMANEVAL[0], "output": "Sure:\n```python\ndef twice(n):\n    return n + n\n```\nDone."}
     run = imported(tmp_path, write(tmp_path, "evalplus_humaneval__chat", [row]))
     assert agreements(run)["HumanEval"].whole.ours == 100.0
+
+
+@pytest.mark.parametrize(
+    ("language", "answer", "tests", "doubted"),
+    [
+        ("sh", 'f() {\n    echo "$1 / 3" | bc -l\n}', "f 1", True),
+        ("sh", 'f() {\n    x=$(bc <<< "$1 / 3")\n}', "f 1", True),
+        ("sh", 'f() {\n    local abc="x bc"\n    echo "$abc" # bc\n}', "f 1", False),
+        ("java", "class Problem {", 'assert(f().equals(Map.of("a", 1)));', True),
+        ("java", "class Problem { Map<String, Integer> m = Map.copyOf(n);", "assert(f() == 1);", False),
+        ("cpp", 'system("echo 1 | bc");', "Map.of(", False),
+    ],
+)
+def test_what_the_publisher_s_machine_lacked(language: str, answer: str, tests: str, doubted: bool) -> None:
+    assert (lacked(language, answer, tests) is not None) == doubted
+
+
+def test_a_total_is_set_beside_ours_with_and_without_what_is_in_doubt(tmp_path: Path) -> None:
+    chat = 'Here:\n```sh\ngreet() {\n    echo "hello $1"\n    echo 1 | bc > /dev/null\n}\n```\n'
+    rows = [{**support.SH[0], "doc_id": f"sh/HumanEval_{k}_greet", "output": text, "correct": None}
+            for k, text in enumerate([chat, chat.replace("    echo 1 | bc > /dev/null\n", "")])]  # fmt: skip
+    twin = {**rows[1], "task": "js", "doc_id": "js/HumanEval_0_greet", "output": "no code", "tests": "throw 1;"}
+    run = imported(tmp_path, write(tmp_path, "multipl_e_chat__m", [*rows, twin]))
+    part = {part.name: part for part in agreements(run)["MultiPL-E"].parts}["sh"]
+    assert (part.ours, part.compared, part.flagged, part.flagged_right, part.ours_at_least) == (100.0, 0, 1, 1, 50.0)
 
 
 def test_totals_where_no_verdicts_are_published(tmp_path: Path) -> None:
