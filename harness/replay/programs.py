@@ -31,21 +31,17 @@ PYTHON: Final[Mapping[str, tuple[str, str]]] = {
 
 
 LACKED: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
-    "sh": ("it calls bc", re.compile(r"(?:^|[|;&(`])\s*bc\b", re.MULTILINE)),
-    "java": ("its tests call Map.of, which Java 8 has not", re.compile(r"\bMap\.of\(")),
+    "sh": ("missing command: bc", re.compile(r"(?:^|[|;&(`])\s*bc\b", re.MULTILINE)),
 }
-"""What the machine of the published chat results seems to have lacked: a base model's published messages show a
-machine without bc, and the published Java total is that of a compiler that rejects every test with Map.of."""
+"""By language, a command that the machine of the published results lacked, as their messages for a base model show."""
 
 TAKE_FIRST: Final = {"function": "take_first"}
 
 
-def lacked(language: str, answer: str, tests: str) -> str | None:
-    """Why the publisher's machine may have failed a chat model's program, if it may have."""
-    if language not in LACKED:
-        return None
-    why, sign = LACKED[language]
-    return why if sign.search(answer if language == "sh" else tests) else None
+def lacked(language: str, answer: str) -> str | None:
+    """Why the publisher's machine must have failed a chat model's program, if it must have."""
+    why, sign = LACKED.get(language, ("", None))
+    return why if sign is not None and sign.search(answer) else None
 
 
 class Ran(Extracted):

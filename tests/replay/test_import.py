@@ -189,18 +189,16 @@ def test_programs_in_a_fenced_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "answer", "tests", "doubted"),
+    ("language", "answer", "doubted"),
     [
-        ("sh", 'f() {\n    echo "$1 / 3" | bc -l\n}', "f 1", True),
-        ("sh", 'f() {\n    x=$(bc <<< "$1 / 3")\n}', "f 1", True),
-        ("sh", 'f() {\n    local abc="x bc"\n    echo "$abc" # bc\n}', "f 1", False),
-        ("java", "class Problem {", 'assert(f().equals(Map.of("a", 1)));', True),
-        ("java", "class Problem { Map<String, Integer> m = Map.copyOf(n);", "assert(f() == 1);", False),
-        ("cpp", 'system("echo 1 | bc");', "Map.of(", False),
+        ("sh", 'f() {\n    echo "$1 / 3" | bc -l\n}', True),
+        ("sh", 'f() {\n    x=$(bc <<< "$1 / 3")\n}', True),
+        ("sh", 'f() {\n    local abc="x bc"\n    echo "$abc" # bc\n}', False),
+        ("cpp", 'system("echo 1 | bc");', False),
     ],
 )
-def test_what_the_publisher_s_machine_lacked(language: str, answer: str, tests: str, doubted: bool) -> None:
-    assert (lacked(language, answer, tests) is not None) == doubted
+def test_what_the_publisher_s_machine_lacked(language: str, answer: str, doubted: bool) -> None:
+    assert (lacked(language, answer) is not None) == doubted
 
 
 def test_a_total_is_set_beside_ours_with_and_without_what_is_in_doubt(tmp_path: Path) -> None:
