@@ -42,7 +42,9 @@ def main() -> int:
         print("| outputs | import, s | score, s (each round) |\n|---|---:|---:|")
         for file in files:
             began = time.perf_counter()
-            run = import_files([file], file.name.split(".")[0], overrides=[f"run.dir={temporary}"])
+            run = import_files(
+                [file], file.name.removesuffix(".gz").removesuffix(".jsonl"), overrides=[f"run.dir={temporary}"]
+            )
             imported = seconds_since(began)
             rounds = []
             for _ in range(options.rounds):
