@@ -67,7 +67,7 @@ def evalplus_there(python: str, folder: Path, benchmark: str, rows: list[publish
 
 def evalplus_here(cache: Path, benchmark: str, rows: list[published.Row]) -> tuple[Verdicts, Verdicts]:
     """Only the references come from the cache: its copy knows no verdict."""
-    problems = published.problems(benchmark)
+    problems = published.problems(benchmark, sets=True)
     fresh = cache.with_suffix(".fresh")
     shutil.copy(cache, fresh)
     verdicts = evalplus.evaluate(
@@ -126,7 +126,7 @@ def peers(python: str, rounds: int, with_evalplus: bool) -> None:
         if with_evalplus:
             # Once outside the clock: both sides make what the references answer, and keep it.
             evalplus_there(python, folder, benchmark, rows)
-            evalplus.expect(published.problems(benchmark), sandbox="bwrap", workers=WORKERS, cache=cache)
+            evalplus.expect(published.problems(benchmark, sets=True), sandbox="bwrap", workers=WORKERS, cache=cache)
         for number in range(1, rounds + 1):
             if with_evalplus:
                 there, want = timed(partial(evalplus_there, python, folder, benchmark, rows))

@@ -43,13 +43,14 @@ def rows(name: str) -> list[Row]:
         return [json.loads(line) for line in file]
 
 
-def problems(benchmark: str) -> dict[str, evalplus.Problem]:
+def problems(benchmark: str, *, sets: bool = False) -> dict[str, evalplus.Problem]:
+    """The problems; the published verdicts compare all answers as they are, today's EvalPlus some as ``sets``."""
     if benchmark == "humaneval":
         file = SHARED / "hub" / "evalplus" / "humanevalplus" / "raw" / "test-00000-of-00001.parquet"
         found = pd.read_parquet(file).to_dict("records")
         return {str(row["task_id"]): evalplus.problem({str(k): v for k, v in row.items()}) for row in found}
     with gzip.open(SHARED / "hub" / "evalplus" / "MbppPlus-v0.1.0.jsonl.gz", "rt", encoding="utf-8") as release:
-        return {(row := json.loads(line))["task_id"]: evalplus.problem(row, sets=False) for line in release}
+        return {(row := json.loads(line))["task_id"]: evalplus.problem(row, sets=sets) for line in release}
 
 
 def compare(
