@@ -119,7 +119,7 @@ def source_of(mirror: Path | None) -> Source:
 def compare(case: tuple[tuple[str, ...], str, str, dict[str, Any], str, str], mirror: Path | None) -> None:
     reading, own, name, change, their_metric, our_metric = case
     model = TextModel(lambda context: f" So it is. The answer is ({'ABCD'[len(context) % 4]}).")
-    made = plan(*reading, mirror=mirror, only=own)
+    made = plan(*reading, f"limit={DOCS}", mirror=mirror, only=own)
     mine = ours(made, own, model.answer)
     shots = made.tasks[0].shots
     results = theirs(name, change, shots, source_of(mirror), model.for_lm_eval())["results"][name]
