@@ -221,6 +221,9 @@ class FaultServer:
             return web.Response()
         response = web.StreamResponse(headers={"Content-Type": kind})
         response.content_length = len(data)
+        if fault in (None, *HARMLESS):
+            # before it is sent: the client may be done with it while this server still waits for its last write
+            self.delivered[key] += 1
         await response.prepare(request)
         if fault == "reset_in":
             await response.write(data[: len(data) // 2])
@@ -233,8 +236,6 @@ class FaultServer:
         else:
             await response.write(data)
         await response.write_eof()
-        if fault in (None, *HARMLESS):
-            self.delivered[key] += 1
         if fault == "reset_after":
             transport.abort()
         return response
