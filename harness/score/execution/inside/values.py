@@ -95,10 +95,9 @@ def _encode(value: Any) -> Any:
         return {"tuple": [_encode(item) for item in value]}
     if kind is dict:
         return {"dict": [[_encode(key), _encode(item)] for key, item in value.items()]}
-    if kind is set:
-        return {"set": [_encode(item) for item in value]}
-    if kind is frozenset:
-        return {"frozenset": [_encode(item) for item in value]}
+    if kind is set or kind is frozenset:
+        # in an order of their own: a set of texts has another one in every process
+        return {kind.__name__: sorted((_encode(item) for item in value), key=repr)}
     if kind is complex:
         return {"complex": [value.real, value.imag]}
     if kind is bytes or kind is bytearray:
