@@ -33,13 +33,14 @@ PYTHON: Final[Mapping[str, tuple[str, str]]] = {
 LACKED: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
     "sh": ("missing command: bc", re.compile(r"(?:^|[|;&(`])\s*bc\b", re.MULTILINE)),
 }
-"""By language, a command that the machine of the published results lacked, as their messages for a base model show."""
+"""By language, a command that the publisher's machine lacked when it judged a base model, as its messages show. Whether
+the same machine judged the chat models is not published."""
 
 TAKE_FIRST: Final = {"function": "take_first"}
 
 
 def lacked(language: str, answer: str) -> str | None:
-    """Why the publisher's machine must have failed a chat model's program, if it must have."""
+    """Why the publisher's machine may have failed a chat model's program, if it may have."""
     why, sign = LACKED.get(language, ("", None))
     return why if sign is not None and sign.search(answer) else None
 
@@ -60,7 +61,7 @@ def spec(benchmark: str) -> dict[str, Any] | None:
         return {**row, "shots": 0, "metric": "pass@1"}
     if benchmark == "multipl_e":
         row = {"title": "MultiPL-E", "tasks": [*MULTIPL_E.values()], "filter": "executed", "average": "macro"}
-        # chat models' programs: put together as the publisher did, or by the rules for models that are asked here
+        # chat models' programs: put together by a version of the publisher's scripts, or by the rules for models that are asked here
         rule = {
             "rule": "finished",
             "assembly": "published",

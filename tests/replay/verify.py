@@ -55,8 +55,8 @@ PROMISES = {
     "MultiPL-E": Promise(verdicts=0.985),
 }
 CHAT = Promise(points=1.0)
-BETTER = {"php", "java"}
-"""Parts whose published figure ours exceeds for what docs/verification.md says: ours may be higher, not lower."""
+BETTER = {"php"}
+"""Parts whose published figure a sound extractor beats (docs/verification.md): ours may be higher, not lower."""
 
 
 def broken(found: Agreements) -> list[str]:

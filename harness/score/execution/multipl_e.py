@@ -103,9 +103,9 @@ def fenced(output: str) -> str:
 def chat_program(language: str, prompt: str, output: str, tests: str, *, published: bool = False) -> Program:
     """The program of a chat model: its first fenced block, completed for the language; then the tests.
 
-    ``published`` assembles C++, Java and Bash as the published results were, which loses programs that are right: of
-    C++ the asked function alone, without its helpers; of Java and Bash what comes before the last lines of a brace
-    alone.
+    ``published`` assembles C++, Java and Bash as one version of the publisher's scripts does, which loses programs that
+    are right: of C++ the asked function alone, without its helpers; of Java and Bash what comes before the last lines
+    of a brace alone. Other versions differ, and which one judged the published results is not known.
 
     Raises UserError for a language that cannot be run.
     """
