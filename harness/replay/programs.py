@@ -61,7 +61,7 @@ def spec(benchmark: str) -> dict[str, Any] | None:
         return {**row, "shots": 0, "metric": "pass@1"}
     if benchmark == "multipl_e":
         row = {"title": "MultiPL-E", "tasks": [*MULTIPL_E.values()], "filter": "executed", "average": "macro"}
-        # chat models' programs: put together by a version of the publisher's scripts, or by the rules for models that are asked here
+        # chat models' programs: put together by a version of the publisher's scripts, or as for models that are asked
         rule = {
             "rule": "finished",
             "assembly": "published",
