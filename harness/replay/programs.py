@@ -32,17 +32,22 @@ PYTHON: Final[Mapping[str, tuple[str, str]]] = {
 
 LACKED: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
     "sh": ("missing command: bc", re.compile(r"(?:^|[|;&(`])\s*bc\b", re.MULTILINE)),
+    "java": (
+        "javatuples not on the class path at run time",
+        re.compile(r"\b(?:Unit|Pair|Triplet|Quartet|Quintet|Sextet|Septet|Octet|Ennead|Decade)\.with\("),
+    ),
 }
-"""By language, a command that the publisher's machine lacked when it judged a base model, as its messages show. Whether
-the same machine judged the chat models is not published."""
+"""By language, what the publisher's machine may have lacked when it ran chat models' programs. Messages of the base
+model's results show the command; MultiPL-E's own script compiles Java with javatuples in CLASSPATH and then starts it
+with a ``-cp`` that replaces it (nuprl/MultiPL-E, eval_java.py)."""
 
 TAKE_FIRST: Final = {"function": "take_first"}
 
 
-def lacked(language: str, answer: str) -> str | None:
+def lacked(language: str, answer: str, tests: str) -> str | None:
     """Why the publisher's machine may have failed a chat model's program, if it may have."""
     why, sign = LACKED.get(language, ("", None))
-    return why if sign is not None and sign.search(answer) else None
+    return why if sign is not None and (sign.search(answer) or sign.search(tests)) else None
 
 
 class Ran(Extracted):

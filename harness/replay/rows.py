@@ -188,7 +188,7 @@ def _multipl_e(form: str) -> Row:
     def doubt(sample: Sample) -> str | None:
         if form != "chat":
             return None
-        return programs.lacked(sample.part, str(sample.fields["output"] or ""))
+        return programs.lacked(sample.part, str(sample.fields["output"] or ""), str(sample.fields["tests"]))
 
     return Row(
         "multipl_e", "correct", lambda s: programs.MULTIPL_E.get(s.part, s.part), doc, _last, whole=1280, rivals=rivals,

@@ -189,16 +189,19 @@ def test_programs_in_a_fenced_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "answer", "doubted"),
+    ("language", "answer", "tests", "doubted"),
     [
-        ("sh", 'f() {\n    echo "$1 / 3" | bc -l\n}', True),
-        ("sh", 'f() {\n    x=$(bc <<< "$1 / 3")\n}', True),
-        ("sh", 'f() {\n    local abc="x bc"\n    echo "$abc" # bc\n}', False),
-        ("cpp", 'system("echo 1 | bc");', False),
+        ("sh", 'f() {\n    echo "$1 / 3" | bc -l\n}', "", True),
+        ("sh", 'f() {\n    x=$(bc <<< "$1 / 3")\n}', "", True),
+        ("sh", 'f() {\n    local abc="x bc"\n    echo "$abc" # bc\n}', "", False),
+        ("cpp", 'system("echo 1 | bc");', "", False),
+        ("java", "return both;", "assert(f(3).equals((Pair.with(1l, 2l))));", True),
+        ("java", "return Triplet.with(1, 2, 3);", "assert(f(3) != null);", True),
+        ("java", "// a Pair of socks\nreturn 2;", "assert(f(3) == 2);", False),
     ],
 )
-def test_what_the_publisher_s_machine_lacked(language: str, answer: str, doubted: bool) -> None:
-    assert (lacked(language, answer) is not None) == doubted
+def test_what_the_publisher_s_machine_lacked(language: str, answer: str, tests: str, doubted: bool) -> None:
+    assert (lacked(language, answer, tests) is not None) == doubted
 
 
 def test_a_total_is_set_beside_ours_with_and_without_what_is_in_doubt(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from harness.report.escape import LONE
 from harness.report.page.prompts import Prompt
 from harness.report.page.samples import Answer, Doc, TaskDocs
 
-PIECE = 192 * 1024  # characters of JSON in one piece: unpacked within a few milliseconds
+PIECE = 64 * 1024  # characters of JSON in one piece: a page of docs far apart unpacks one for each of them
 LENGTHS = (None, 20_000, 8_000, 4_000, 2_000, 1_000, 500, 250, 100)  # characters kept of one text, until all fits
 PROBE = 1_500  # docs by which the size is estimated
 HEADROOM = 0.97

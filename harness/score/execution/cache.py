@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-MEANING: Final = 1
+MEANING: Final = 2
 """The version of what a verdict means; raised when a rule of judging changes, so that no old verdict is
 used."""
 

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -35,6 +36,10 @@ FLOOR_SECONDS: Final = 1.0
 
 FACTOR: Final = 4.0
 """A call may take this many times as long as the reference solution's on this machine."""
+
+REFERENCE_SECONDS: Final = 300.0
+"""What a reference solution may take for each half of its inputs, which EvalPlus does not limit: the slowest takes well
+under a minute."""
 
 # Problems of MBPP whose reference output is not the only right one, by entry point.
 _RULES: Final[Mapping[str, str]] = {
@@ -88,6 +93,11 @@ class Problem:
     as_set: bool = False
     """Whether only the set of an output's items counts."""
 
+    @cached_property
+    def digest(self) -> str:
+        """The hash of all that is in the problem; made once, for its inputs may be megabytes."""
+        return store.key(problem=self)
+
 
 @dataclass(frozen=True)
 class PlusVerdict:
@@ -104,8 +114,9 @@ class PlusVerdict:
 class Expected:
     """What the reference solution answers, and how fast."""
 
-    outputs: tuple[Any, ...]
-    """Its outputs on base and plus inputs, in the form of `inside.values`."""
+    outputs: str
+    """Its outputs on base and plus inputs, in the form of `inside.values`, as JSON text: only the judge beside a run
+    reads it, all judges at a time."""
 
     seconds: tuple[float, ...]
     """Its time for each call on this machine."""
@@ -252,7 +263,7 @@ def evaluate(
     expected = expect(needed, sandbox=sandbox, workers=workers, cache=cache)
     keys = [
         # Times of the reference vary from run to run; only what they are for is part of the key.
-        store.key(problem=needed[task], program=text, limits=LIMITS, floor=FLOOR_SECONDS, factor=FACTOR,
+        store.key(problem=needed[task].digest, program=text, limits=LIMITS, floor=FLOOR_SECONDS, factor=FACTOR,
                   toolchain=version, sandbox=sandbox)
         for task, text in chosen
     ]  # fmt: skip
@@ -274,7 +285,7 @@ def expect(
 ) -> dict[str, Expected]:
     """What the reference solutions answer, and in what time on this machine. UserError where one fails."""
     version = toolchains.find("python").text
-    keys = {task: store.key(reference=item, toolchain=version) for task, item in problems.items()}
+    keys = {task: store.key(reference=item.digest, toolchain=version) for task, item in problems.items()}
     stored = _stored(cache, keys.values())
     fresh = [task for task, key in keys.items() if key not in stored]
     jobs = [_task(problems[task], None, problems[task].reference) for task in fresh]
@@ -284,10 +295,11 @@ def expect(
         if outcome.died or result["status"] != "passed":
             reason = outcome.died or result["detail"]
             raise UserError(f"the reference solution of {task} fails: {reason}.", "Check the data set's files.")
-        kept[keys[task]] = {"outputs": result["outputs"], "seconds": result["seconds"]}
+        outputs = json.dumps(result["outputs"], separators=(",", ":"))
+        kept[keys[task]] = {"outputs": outputs, "seconds": result["seconds"]}
     _store(cache, kept)
     stored |= kept
-    return {task: Expected(tuple(stored[key]["outputs"]), tuple(stored[key]["seconds"])) for task, key in keys.items()}
+    return {task: Expected(stored[key]["outputs"], tuple(stored[key]["seconds"])) for task, key in keys.items()}
 
 
 def _stored(cache: Path | None, keys: Iterable[str]) -> dict[str, Any]:
@@ -307,11 +319,13 @@ def _store(cache: Path | None, entries: Mapping[str, Any]) -> None:
 def _task(item: Problem, expected: Expected | None, program: str) -> pool.Task:
     """The task that runs a program on all inputs; without expected outputs, the one that finds them out."""
     inputs = [*item.base, *item.plus]
+    split = len(item.base)
     if expected:
         limits = [max(FLOOR_SECONDS, FACTOR * seconds) for seconds in expected.seconds]
+        # One second for the start of each half, as EvalPlus gives.
+        halves = [min(LIMITS.wall, sum(half)) + 1 for half in (limits[:split], limits[split:])]
     else:
-        limits = [LIMITS.wall] * len(inputs)
-    split = len(item.base)
+        limits, halves = [REFERENCE_SECONDS] * len(inputs), [REFERENCE_SECONDS] * 2
     request = base_request(LANGUAGES["python"], LIMITS) | {
         "kind": "python",
         "mode": "outputs",
@@ -321,9 +335,9 @@ def _task(item: Problem, expected: Expected | None, program: str) -> pool.Task:
         "limits_each": limits,
         "reduce": "set" if item.as_set else "",
         "timed": expected is None,
-        # One second for the start of each half, as EvalPlus gives.
-        "wall": sum(min(LIMITS.wall, sum(half)) + 1 for half in (limits[:split], limits[split:])),
-        "step_limits": {"cpu": int(LIMITS.cpu)},
+        "limits_half": list(zip((0, split), halves, strict=True)),
+        "wall": sum(halves),
+        "step_limits": {"cpu": int(LIMITS.cpu if expected else 2 * REFERENCE_SECONDS)},
     }
     secret: dict[str, Any] = {}
     if expected:

@@ -1,7 +1,7 @@
 "use strict";
 // The samples inside this file: gzip in base64, unpacked piece by piece when they are looked at.
 
-const KEPT = 24; // unpacked pieces in memory, the least recently used go first
+const KEPT = 72; // unpacked pieces in memory, the least recently used go first
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);

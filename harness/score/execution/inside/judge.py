@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Outputs:
     """Judges outputs one by one, in the order of the inputs."""
 
     def __init__(self, inputs: list[Any], secret: dict[str, Any]) -> None:
-        self.expected = secret["expected"]
+        self.expected = json.loads(secret["expected"])
         self.inputs = inputs
         self.tolerance: float = secret["tolerance"]
         self.rule: str = secret["rule"]
