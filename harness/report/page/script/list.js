@@ -19,26 +19,28 @@ function question(entry) {
   return [fields.question, fields.problem, fields.prompt, ...Object.values(fields)].find((each) => typeof each === "string") || "";
 }
 
-// Draw one page of docs; the texts follow as soon as they are unpacked.
+// Draw one page of docs; the texts follow together as soon as they are unpacked: one by one, each would be painted.
 function showList(store, found, state, done) {
   const list = document.getElementById("list");
   const pages = Math.max(1, Math.ceil(found.length / PAGE));
   const page = Math.min(numbered(state.page, pages + 1, 1) || 1, pages);
   const start = (page - 1) * PAGE;
   const shown = Array.from(found.slice(start, start + PAGE));
+  const texts = shown.map(() => make("span", { className: "snippet", dir: "auto" }, "\u00a0"));
   list.start = start + 1;
   list.replaceChildren(
-    ...shown.map((doc) => {
+    ...shown.map((doc, i) => {
       const name = nameOf(store, doc);
-      const text = make("span", { className: "snippet", dir: "auto" }, "\u00a0");
       const signs = make("span", { className: "signs" }, ...store.runs.map((_, run) => sign(store, doc, run)));
       const title = make("span", { className: "doc-name" }, plain(name));
-      const link = make("a", { href: hashOf({ ...state, page: String(page), doc: name }) }, signs, title, text);
+      const link = make("a", { href: hashOf({ ...state, page: String(page), doc: name }) }, signs, title, texts[i]);
       if (name === state.doc) link.setAttribute("aria-current", "true");
-      store.docs.at(doc).then((entry) => text.replaceChildren(line(question(entry), 110)));
       return make("li", {}, link);
     }),
   );
+  Promise.all(shown.map((doc) => store.docs.at(doc))).then((entries) => {
+    entries.forEach((entry, i) => texts[i].replaceChildren(line(question(entry), 110)));
+  });
   document.getElementById("count").textContent =
     `${found.length.toLocaleString("en")} of ${store.n.toLocaleString("en")} docs` + (done < 1 ? ` … searching, ${Math.round(done * 100)} %` : "");
   document.getElementById("place").textContent = `${page.toLocaleString("en")} of ${pages.toLocaleString("en")}`;
