@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.torch.checkpoint import Checkpoint, fingerprint
+from harness.backends.torch.widen import multiplies_bfloat16, widen
 from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
@@ -95,6 +96,8 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
                 _keep(model, kept)
     if device != "auto":
         model.to(device)
+    if device == "cpu" and not multiplies_bfloat16():
+        widen(model)
     model.eval()
     return model
 
@@ -137,15 +140,7 @@ def resolve_dtype(checkpoint: Checkpoint, dtype: str, device: str) -> str:
     """
     if dtype != "auto" or not checkpoint.gguf:
         return dtype
-    return "bfloat16" if device != "cpu" or _multiplies_bfloat16() else "float32"
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions for it, or at least wide ones that the library uses instead."""
-    import torch
-
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "avx512_bw", "bf16", "sve_bf16"))
+    return "bfloat16" if device != "cpu" or multiplies_bfloat16() else "float32"
 
 
 def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:

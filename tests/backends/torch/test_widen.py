@@ -1,0 +1,47 @@
+"""Products of bfloat16 in float32, where the processor has no instructions for bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.backends.torch import loading
+from harness.backends.torch.checkpoint import locate
+from harness.backends.torch.widen import ROWS, linear, widen
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS, 4 * ROWS])
+def test_a_product_is_rounded_once(rows: int, bias: bool) -> None:
+    torch.manual_seed(rows)
+    layer = torch.nn.Linear(48, 40, bias=bias, dtype=torch.bfloat16)
+    x = torch.randn(1, rows, 48, dtype=torch.bfloat16)
+    exact = x.double() @ layer.weight.double().T + (layer.bias.double() if bias else 0)
+    found = linear(layer, x)
+    assert found.dtype is torch.bfloat16
+    # half of the last of eight bits, and what summing in float32 adds
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=1e-5)
+    if rows >= ROWS:
+        wide = layer.bias.float() if bias else None
+        assert torch.equal(found, torch.nn.functional.linear(x.float(), layer.weight.float(), wide).bfloat16())
+
+
+def test_only_layers_of_bfloat16_are_changed() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4, dtype=torch.bfloat16))
+    before = model.state_dict()
+    widen(model)
+    assert ["forward" in vars(layer) for layer in model] == [False, True]
+    assert model.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_loaded_model_multiplies_as_the_processor_does_best(
+    tiny_checkpoint: Path, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "multiplies_bfloat16", lambda: able)
+    model = loading.load_model(locate(str(tiny_checkpoint), None), "bfloat16", "cpu")
+    assert ("forward" in vars(model.lm_head)) == (not able)
+    tokens = torch.arange(2 * ROWS)[None] % model.config.vocab_size
+    assert model(tokens).logits.dtype is torch.bfloat16
