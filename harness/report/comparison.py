@@ -67,8 +67,8 @@ def _notes(pair: Pair) -> list[str]:
     notes += [f"{method[:1].upper()}{method[1:]}: {', '.join(titles)}." for method, titles in methods.items()]
     tested = sum(row.p is not None for row in pair.rows)
     notes.append(
-        f"P-values are corrected for {tested} rows (Holm); intervals are not. Detectable: the smallest true difference "
-        "that this many docs show with a power of 80 %."
+        f"P-values are corrected for {tested} row{'s' if tested != 1 else ''} (Holm); intervals are not. "
+        "Detectable: the smallest true difference that this many docs show with a power of 80 %."
     )
     notes += [f"{row.title}: {row.reason}." for row in pair.rows if row.verdict == "too few docs"]
     for row in pair.rows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from harness.plan.benchmark import Composite
 from harness.plan.planner import Plan
 from harness.score import statistics
 from harness.score.scorer import TaskScores
+
+NO_PROMPT: Final = hashlib.sha256(b"").hexdigest()
+"""The hash of a prompt that was not published."""
 
 
 def composed(plan: Plan, scores: Sequence[TaskScores], benchmarks: dict[str, Any]) -> dict[str, Any]:
@@ -95,9 +99,15 @@ def by_languages(members: Mapping[str, dict[str, Any]], languages: Mapping[str, 
 
 
 def units(scores: TaskScores) -> list[str]:
-    """What each doc is in the statistics: its cluster, or its prompt, since one prompt has one answer."""
-    names = scores.samples["cluster" if "cluster" in scores.samples else "prompt_sha256"]
-    return [str(name) for name in names]
+    """What each doc is in the statistics: its cluster, or its prompt, since one prompt has one answer.
+
+    A doc of an imported run whose prompt was not published stands alone.
+    """
+    samples = scores.samples
+    if "cluster" in samples:
+        return [str(name) for name in samples["cluster"]]
+    pairs = zip(samples["prompt_sha256"], samples["doc_id"], strict=True)
+    return [f"{scores.task}/{doc}" if prompt == NO_PROMPT else str(prompt) for prompt, doc in pairs]
 
 
 def _parts(

@@ -174,6 +174,14 @@ def test_a_verdict_in_doubt_is_shown_and_not_counted(tmp_path: Path) -> None:
     assert list(found.differ["doc_id"]) == ["5"]
 
 
+def test_docs_without_a_published_prompt_stand_alone(tmp_path: Path) -> None:
+    rows = [{**support.GSM8K[0], "doc_id": str(k), "output": f"The answer is {k}.", "prompt": ""} for k in range(4)]
+    run = imported(tmp_path, write(tmp_path, "gsm8k__m", [{**row, "target": "1"} for row in rows]))
+    found = json.loads((run / "scores.json").read_text())["benchmarks"]["gsm8k"]
+    # one of four is right: the standard error of four single docs
+    assert (found["value"], found["stderr"]) == (0.25, pytest.approx(0.25))
+
+
 def test_an_output_that_was_lost_is_unparsed_and_its_verdict_in_doubt(tmp_path: Path) -> None:
     lost = {**support.GSM8K[1], "output": None, "extracted": None}
     run = imported(tmp_path, write(tmp_path, "gsm8k__m", [support.GSM8K[0], lost]))

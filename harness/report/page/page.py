@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SIZE = 24_000_000  # bytes of the whole file
+SIGN = re.compile(r"(?<!\w)-(?=\d)")  # of a number; in a figure's own text there is no other
 SCRIPTS = ("store", "text", "filter", "list", "detail", "main")
 STYLES = ("page", "samples", "print")
 
@@ -146,6 +148,7 @@ def _environment() -> Environment:
     )
     made.filters["points"] = lambda value: f"{value:.1f}"
     made.filters["signed"] = lambda value: f"{value:+.1f}".replace("-", "−")
+    made.filters["minus"] = lambda text: SIGN.sub("−", text)
     made.filters["count"] = lambda value: f"{value:,}"
     made.filters["duration"] = duration
     made.filters["lines"] = lines
