@@ -38,8 +38,9 @@ LACKED: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
     ),
 }
 """By language, what the publisher's machine may have lacked when it ran chat models' programs. Messages of the base
-model's results show the command; MultiPL-E's own script compiles Java with javatuples in CLASSPATH and then starts it
-with a ``-cp`` that replaces it (nuprl/MultiPL-E, eval_java.py)."""
+model's results show the command. For Java, copies of MultiPL-E's script (``multiple_metrics/eval_java.py``, as in
+bigcode-evaluation-harness) compile with javatuples in CLASSPATH and start the program with a ``-cp`` that replaces it;
+today's MultiPL-E names the jar there. Which one the publisher used is not known."""
 
 TAKE_FIRST: Final = {"function": "take_first"}
 

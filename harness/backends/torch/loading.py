@@ -160,6 +160,8 @@ def matmul_flops(dtype: str, device: str) -> float:
 
     n = 512
     kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    if kind is torch.bfloat16 and device == "cpu" and not multiplies_bfloat16():
+        kind = torch.float32  # as the linear layers then multiply, see widen.py
     a = torch.ones((n, n), dtype=kind, device="cuda" if device == "auto" else device)
     best = float("inf")
     for _ in range(4):

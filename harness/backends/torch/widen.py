@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ROWS: Final = 32
 """Fewer rows than this are left to torch: widening the weights would take longer than the product."""
 
+BLOCK: Final = 16 * 1024 * 1024
+"""Weights that are widened at a time: 64 MB, whatever the layer's size."""
+
 
 def multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16, or at least wide ones that the library uses instead."""
@@ -38,7 +41,13 @@ def linear(layer: torch.nn.Linear, rows: torch.Tensor) -> torch.Tensor:
     import torch
 
     weight, bias = layer.weight, layer.bias
-    if rows.numel() < ROWS * rows.shape[-1]:
+    if rows.numel() < ROWS * rows.shape[-1] or rows.dtype is not weight.dtype:
         return torch.nn.functional.linear(rows, weight, bias)
-    wide = None if bias is None else bias.float()
-    return torch.nn.functional.linear(rows.float(), weight.float(), wide).to(rows.dtype)
+    wide = rows.float()
+    step = max(1, BLOCK // weight.shape[1])
+    biases = [None] * -(-len(weight) // step) if bias is None else torch.split(bias.float(), step)
+    parts = [
+        torch.nn.functional.linear(wide, part.float(), own).to(rows.dtype)
+        for part, own in zip(torch.split(weight, step), biases, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)

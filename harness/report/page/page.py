@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SIZE = 24_000_000  # bytes of the whole file
-SIGN = re.compile(r"(?<!\w)-(?=\d)")  # of a number; in a figure's own text there is no other
+SIGN = re.compile(r"(?<!\w)-(?=\d)")  # of a number: the cells it is used for hold figures and verdicts
 SCRIPTS = ("store", "text", "filter", "list", "detail", "main")
 STYLES = ("page", "samples", "print")
 

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from harness.backends.torch import loading
+from harness.backends.torch import widen as widen_module
 from harness.backends.torch.checkpoint import locate
 from harness.backends.torch.widen import ROWS, linear, widen
 
 
+@pytest.mark.parametrize("block", [10 * 48, widen_module.BLOCK])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS, 4 * ROWS])
-def test_a_product_is_rounded_once(rows: int, bias: bool) -> None:
+def test_a_product_is_rounded_once(rows: int, bias: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(rows)
-    layer = torch.nn.Linear(48, 40, bias=bias, dtype=torch.bfloat16)
+    layer = torch.nn.Linear(48, 45, bias=bias, dtype=torch.bfloat16)
     x = torch.randn(1, rows, 48, dtype=torch.bfloat16)
     exact = x.double() @ layer.weight.double().T + (layer.bias.double() if bias else 0)
+    used: list[torch.dtype] = []
+    product = torch.nn.functional.linear
+
+    def seen(*arguments: Any) -> torch.Tensor:
+        used.append(arguments[0].dtype)
+        return product(*arguments)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", seen)
+    monkeypatch.setattr(widen_module, "BLOCK", block)
     found = linear(layer, x)
     assert found.dtype is torch.bfloat16
     # half of the last of eight bits, and what summing in float32 adds
     torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=1e-5)
-    if rows >= ROWS:
-        wide = layer.bias.float() if bias else None
-        assert torch.equal(found, torch.nn.functional.linear(x.float(), layer.weight.float(), wide).bfloat16())
+    if rows < ROWS:
+        assert used == [torch.bfloat16]
+    else:
+        assert used == [torch.float32] * (5 if block < layer.weight.numel() else 1)
 
 
 def test_only_layers_of_bfloat16_are_changed() -> None:

@@ -38,8 +38,8 @@ function showList(store, found, state, done) {
       return make("li", {}, link);
     }),
   );
-  Promise.all(shown.map((doc) => store.docs.at(doc))).then((entries) => {
-    entries.forEach((entry, i) => texts[i].replaceChildren(line(question(entry), 110)));
+  Promise.allSettled(shown.map((doc) => store.docs.at(doc))).then((read) => {
+    read.forEach((each, i) => each.value && texts[i].replaceChildren(line(question(each.value), 110)));
   });
   document.getElementById("count").textContent =
     `${found.length.toLocaleString("en")} of ${store.n.toLocaleString("en")} docs` + (done < 1 ? ` … searching, ${Math.round(done * 100)} %` : "");
