@@ -37,7 +37,7 @@ class Promise:
     comparison: float = 0.0
     """The least share of equal verdicts on the publisher's extracted answers."""
     points: float | None = None
-    """The most points between our score and the published one, for each part, or our score without what is in doubt;
+    """The most points between our score and the published one, for each part; what is in doubt counts as it came out.
     None asks nothing."""
 
 
@@ -75,9 +75,8 @@ def broken(found: Agreements) -> list[str]:
     for part in (*found.parts, *(() if found.parts else (whole,))):
         if promise.points is None or part.theirs is None:
             continue
-        away, least = part.ours - part.theirs, part.ours_at_least - part.theirs
-        within = away >= -promise.points and least <= promise.points
-        if not within and not (part.name in BETTER and away > 0):
+        away = part.ours - part.theirs
+        if abs(away) > promise.points and not (part.name in BETTER and away > 0):
             told.append(f"{whole.name}, {part.name}: {part.ours:.2f}, published {part.theirs:.2f}")
     return told
 

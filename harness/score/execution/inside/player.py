@@ -28,7 +28,6 @@ ANSWERS: Final = 4
 FLUSH_AFTER: Final = 0.02
 """Seconds after which outputs computed so far are sent, so that a wrong one stops the run early."""
 
-
 LEAST: Final = 0.001
 """Seconds that a call gets where its half's time is used up: a timer of 0 would mean none."""
 
