@@ -1,6 +1,6 @@
 """How the comparison's statistics do on simulated checkpoints: levels, coverages, and how early a run can stop.
 
-python bench/simulations.py [--pairs 2000]
+python bench/simulations.py [--pairs 10000] [--runs 1000]
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,7 @@ def cases() -> list[Case]:
         Case("0/1, 100 docs", plain(100), "binary"),
         Case("0/1, 164 docs", plain(164), "binary"),
         Case("0/1, 300 docs, 10 % re-answered", plain(300), "binary", agree=0.9),
+        Case("0/1, 1,000 docs, 4 % re-answered", plain(1000), "binary", agree=0.96),
         Case("0/1, 1,000 docs, 4 points apart", plain(1000), "binary", gap=0.04),
         Case("0/1, macro over 12 tasks", grouped(12, 40), "binary"),
         Case("continuous, 50 docs", plain(50), "continuous"),
@@ -195,24 +198,25 @@ def peeked_coverage(right: float, sizes: Floats, runs: int, growth: float = 1.05
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=2000)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--pairs", type=int, default=10_000, help="pairs of checkpoints with a fixed number of docs")
+    parser.add_argument("--runs", type=int, default=1000, help="runs that are looked at while they go on")
+    options = parser.parse_args()
     start = time.monotonic()
-    print(
-        f"{pairs} pairs of checkpoints a line\n\n{'fixed docs':40} {'test':28} {'interval misses':>16} {'p < 0.05':>9}"
-    )
-    for case in cases():
-        found = run_case(case, pairs)
-        print(f"{case.name:40} {found.method:28} {found.outside:16.3f} {found.rejected:9.3f}")
-    print(f"\n21 rows of equal checkpoints, any called better or worse: {family(max(pairs // 4, 1), 21):.3f}")
+    error = 1.96 * float(np.sqrt(0.05 * 0.95 / options.pairs))
+    print(f"{options.pairs:,} pairs of checkpoints a line; a share of 5 % comes out within {error:.2%} of it\n")
+    print(f"{'fixed docs':40} {'test':28} {'interval misses':>16} {'p < 0.05':>9}")
+    with ProcessPoolExecutor() as pool:
+        for case, found in zip(cases(), pool.map(partial(run_case, pairs=options.pairs), cases()), strict=True):
+            print(f"{case.name:40} {found.method:28} {found.outside:16.2%} {found.rejected:9.2%}", flush=True)
+    print(f"\n21 rows of equal checkpoints, any called better or worse: {family(max(options.runs // 2, 1), 21):.3f}")
     print("\npeeking: the sequence ever excludes the set's score")
     for right, sizes in ((0.7, subjects()), (0.95, subjects()), (0.25, subjects(2000, 20)), (0.5, np.array([1319.0]))):
-        found_share = peeked_coverage(right, sizes, pairs // 2)
+        found_share = peeked_coverage(right, sizes, options.runs)
         print(f"  {int(sizes.sum()):6} docs, {len(sizes):2} strata, {right:.0%} right: {found_share:.3f}")
     print("\nstopping: MMLU's size, share of docs until decided   5 %  median  95 %   wrong  never before the end")
     for gap, margin in ((0.03, 0.0), (-0.03, 0.01), (0.0, 0.0)):
         for discordance in (0.1, 0.2, 0.3, 0.4, 0.5):
-            ended = stopping(gap, discordance, pairs // 2, margin=margin)
+            ended = stopping(gap, discordance, options.runs, margin=margin)
             low, middle, high = np.quantile(ended.shares, [0.05, 0.5, 0.95])
             label = f"{100 * gap:+.0f} points, margin {100 * margin:.0f}, {discordance:.0%} answers differ"
             print(f"  {label:48} {low:6.1%} {middle:6.1%} {high:6.1%}  {ended.wrong:6.3f}  {ended.undecided:6.3f}")

@@ -38,12 +38,40 @@ def test_mcnemar_is_scipys_binomial_test_and_statsmodels_mcnemar(counts: tuple[i
     assert test.p == pytest.approx(tables.mcnemar([[both, down], [up, neither]], exact=True).pvalue)
 
 
-def test_the_adjusted_wald_interval_by_hand() -> None:
-    # Bonett and Price: (12 + 1, 4 + 1) of 102; 0.0784 +- 1.96 sqrt((18/102 - (8/102)^2) / 102)
-    test = paired.compare_means(*pair(50, 12, 4, 34), alone(100))
-    centre, half = 8 / 102, stats.norm.ppf(0.975) * np.sqrt((18 / 102 - (8 / 102) ** 2) / 102)
-    assert (test.low, test.high) == (pytest.approx(centre - half), pytest.approx(centre + half))
-    assert test.difference == pytest.approx(0.08)
+def test_the_score_interval_of_a_published_example() -> None:
+    # 21 patients before and after a transplantation, 1 and 7 of them changed (Fagerland, Lydersen and Laake 2014)
+    test = paired.compare_means(*pair(1, 1, 7, 12), alone(21))
+    assert (test.low, test.high) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+    assert test.difference == pytest.approx(-6 / 21)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 300))
+def test_the_score_interval_inverts_mcnemars_statistic(up: int, down: int, rest: int) -> None:
+    """It excludes 0 when the chi-square without correction does, turns around with the runs, and holds the estimate."""
+    n = max(2, up + down + rest)
+    low, high = paired.score_interval(up, down, n)
+    assert -1 <= low <= (up - down) / n <= high <= 1
+    assert paired.score_interval(down, up, n) == (pytest.approx(-high, abs=1e-9), pytest.approx(-low, abs=1e-9))
+    statistic = (up - down) ** 2 / max(1, up + down)
+    critical = stats.chi2.ppf(0.95, 1)
+    if abs(statistic - critical) > 1e-6:
+        assert (low > 0 or high < 0) == (statistic > critical)
+
+
+@pytest.mark.parametrize("n", [100, 300])
+@pytest.mark.parametrize("gap", [0.0, 0.02])
+def test_the_score_interval_covers_the_truth_where_few_docs_differ(n: int, gap: float) -> None:
+    """Summed over all outcomes, not drawn: 5 and 10 % of the docs differ."""
+    for differ in (0.05, 0.1):
+        gained, lost = (differ + gap) / 2, (differ - gap) / 2
+        up, down = np.meshgrid(np.arange(40), np.arange(40))
+        share = stats.multinomial.pmf(np.stack([up, down, n - up - down], -1), n, [gained, lost, 1 - differ])
+        covered = sum(
+            float(share[i, j])
+            for i, j in zip(*np.nonzero(share > 1e-7), strict=True)
+            if (ends := paired.score_interval(int(up[i, j]), int(down[i, j]), n))[0] <= gap <= ends[1]
+        )
+        assert covered == pytest.approx(0.95, abs=0.015)
 
 
 def test_without_a_differing_doc_the_interval_still_has_a_width() -> None:
