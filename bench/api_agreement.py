@@ -1,0 +1,67 @@
+"""The same weights behind an HTTP API and in the torch backend: scores, verdicts and texts side by side.
+
+    python bench/api_agreement.py --data-root FOLDER [--docs 200] [--new-tokens 256] [--to results/agreement]
+
+llama.cpp's own server (package xllamacpp) and the torch backend in float32 both read the embedded 4-bit file. GSM8K
+4-shot and HumanEval, greedy. llama.cpp multiplies in 8 bits, so that texts part ways sooner or later: what is compared
+is whether the scores differ by more than chance (McNemar's exact test on the docs that one of the two solves).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pandas as pd
+
+from harness.compare import compare
+from harness.config import load
+from harness.run import evaluate
+from tests.backends.openai import llama_server
+
+
+def shared_start(first: str, second: str) -> float:
+    """How much of the shorter text both begin with, as a share."""
+    return len(os.path.commonprefix([first, second])) / max(1, min(len(first), len(second)))
+
+
+def samples(folder: Path, benchmark: str) -> pd.DataFrame:
+    """All samples of a benchmark, by task and doc."""
+    tables = [pd.read_parquet(file) for file in sorted((folder / "samples").glob(f"{benchmark}*.parquet"))]
+    return pd.concat(tables).set_index(["task", "doc_id"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--docs", type=int, default=200)
+    parser.add_argument("--new-tokens", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--to", type=Path, default=Path("results/agreement"))
+    options = parser.parse_args()
+    asked = [
+        "benchmarks=[gsm8k,humaneval]", "data=mirror", f"data.root={options.data_root}", f"limit={options.docs}",
+        f"generation.max_tokens={options.new_tokens}", f"run.dir={options.to}",
+    ]  # fmt: skip
+    with llama_server.serving(options.threads, slots=4, context=2048) as url:
+        server = ["backend=local_server", f"backend.base_url={url}", "backend.model=SmolLM2-135M-Instruct"]
+        over_http = evaluate(load([*asked, *server, "run.name=llama_cpp"]))
+    beside = evaluate(load([*asked, "backend=torch", "backend.dtype=float32", "run.name=torch"]))
+    pair = compare([beside, over_http], force=True).pairs[0]
+    for line in pair.differs:
+        print(f"protocol: {line}")
+    for row in pair.rows:
+        both = samples(beside, row.row).join(samples(over_http, row.row), rsuffix="_http")
+        equal = (both.raw == both.raw_http).mean()
+        start = sum(shared_start(a, b) for a, b in zip(both.raw, both.raw_http, strict=True)) / len(both)
+        same = 1 - ((row.gained or 0) + (row.lost or 0)) / row.n
+        print(f"{row.title}: {row.n} docs, torch {row.first:.1f}, llama.cpp {row.second:.1f}, {row.verdict}")
+        print(f"  verdicts equal on {same:.1%} ({row.lost} lost, {row.gained} gained, {row.test} p = {row.p:.3f})")
+        print(f"  texts equal on {equal:.1%}; on average they begin alike for {start:.0%} of the shorter one")
+
+
+if __name__ == "__main__":
+    main()
