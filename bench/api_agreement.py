@@ -10,6 +10,7 @@ is whether the scores differ by more than chance (McNemar's exact test on the do
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from tests.backends.openai import llama_server
 
 def shared_start(first: str, second: str) -> float:
     """How much of the shorter text both begin with, as a share."""
-    return len(os.path.commonprefix([first, second])) / max(1, min(len(first), len(second)))
+    alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    return alike / max(1, min(len(first), len(second)))
 
 
 def samples(folder: Path, benchmark: str) -> pd.DataFrame:
