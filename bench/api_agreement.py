@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.compare import compare
 from harness.config import load
