@@ -21,6 +21,7 @@ from harness.backends.torch import (
     plain_generation,
     scoring,
     support,
+    widen,
 )
 from harness.backends.torch import checkpoint as files
 from harness.errors import UserError
@@ -132,6 +133,8 @@ class TorchBackend:
         import torch
         import transformers
 
+        device = loading.resolve_device(self.options.device)
+        widened = self.dtype in ("auto", "bfloat16") and widen.widens_bfloat16(device)
         return {
             "kind_of_backend": "torch",
             "model": self.checkpoint.name,
@@ -139,7 +142,8 @@ class TorchBackend:
             "source": self.checkpoint.path if not self.checkpoint.local else self.options.model,
             "fingerprint": self.fingerprint(),
             "dtype": self.dtype,
-            "device": loading.resolve_device(self.options.device),
+            **({"bfloat16_multiplied_in": "float32"} if widened else {}),
+            "device": device,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.torch.checkpoint import Checkpoint, fingerprint
-from harness.backends.torch.widen import multiplies_bfloat16, widen
+from harness.backends.torch.widen import widen, widens_bfloat16
 from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
@@ -96,7 +96,7 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
                 _keep(model, kept)
     if device != "auto":
         model.to(device)
-    if device == "cpu" and not multiplies_bfloat16():
+    if widens_bfloat16(device):
         widen(model)
     model.eval()
     return model
@@ -140,7 +140,7 @@ def resolve_dtype(checkpoint: Checkpoint, dtype: str, device: str) -> str:
     """
     if dtype != "auto" or not checkpoint.gguf:
         return dtype
-    return "bfloat16" if device != "cpu" or multiplies_bfloat16() else "float32"
+    return "float32" if widens_bfloat16(device) else "bfloat16"
 
 
 def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def matmul_flops(dtype: str, device: str) -> float:
 
     n = 512
     kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
-    if kind is torch.bfloat16 and device == "cpu" and not multiplies_bfloat16():
+    if kind is torch.bfloat16 and widens_bfloat16(device):
         kind = torch.float32  # as the linear layers then multiply, see widen.py
     a = torch.ones((n, n), dtype=kind, device="cuda" if device == "auto" else device)
     best = float("inf")

@@ -27,6 +27,11 @@ def multiplies_bfloat16() -> bool:
     return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "avx512_bw", "bf16", "sve_bf16"))
 
 
+def widens_bfloat16(device: str) -> bool:
+    """Whether linear layers of bfloat16 multiply in float32 on this device."""
+    return device == "cpu" and not multiplies_bfloat16()
+
+
 def widen(model: Any) -> None:
     """Let the model's linear layers of bfloat16 multiply in float32. Weights and parameters stay as they are."""
     import torch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.backends.torch import loading
+from harness.backends.torch import TorchBackend, TorchOptions, loading
 from harness.backends.torch import widen as widen_module
 from harness.backends.torch.checkpoint import locate
 from harness.backends.torch.widen import ROWS, linear, widen
@@ -53,8 +53,21 @@ def test_only_layers_of_bfloat16_are_changed() -> None:
 def test_a_loaded_model_multiplies_as_the_processor_does_best(
     tiny_checkpoint: Path, able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "multiplies_bfloat16", lambda: able)
+    monkeypatch.setattr(widen_module, "multiplies_bfloat16", lambda: able)
     model = loading.load_model(locate(str(tiny_checkpoint), None), "bfloat16", "cpu")
     assert ("forward" in vars(model.lm_head)) == (not able)
     tokens = torch.arange(2 * ROWS)[None] % model.config.vocab_size
     assert model(tokens).logits.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_the_receipt_says_in_what_the_model_multiplies(
+    tiny_checkpoint: Path, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(widen_module, "multiplies_bfloat16", lambda: able)
+    said = {
+        dtype: TorchBackend(TorchOptions(model=str(tiny_checkpoint), dtype=dtype, device="cpu")).describe()
+        for dtype in ("bfloat16", "float32")
+    }
+    assert said["bfloat16"].get("bfloat16_multiplied_in") == (None if able else "float32")
+    assert "bfloat16_multiplied_in" not in said["float32"]
