@@ -190,9 +190,15 @@ class Source:
         if not folder.is_dir():
             raise MissingError(
                 f"data.root = {self.root} has no data set {repo}.",
-                f"Download it: hf download {repo} --repo-type dataset --local-dir {folder}",
+                f"Download it: {_download(repo, folder)}",
             )
         return folder
+
+    def remedy(self, repo: str) -> str:
+        """What to do about a copy of a data set that lacks something."""
+        if self.kind != "mirror" or self.root is None:
+            return "Check the copy of the data set: its splits and columns differ from the hub's."
+        return f"The copy differs from the hub's. Download it again: {_download(repo, self.root / repo)}"
 
     def _mirror(self) -> Path:
         if self.root is None:
@@ -206,6 +212,11 @@ class Source:
                 "Set data.root (or HARNESS_DATA_ROOT) to a folder that holds <org>/<name> data set repositories.",
             )
         return self.root
+
+
+def _download(repo: str, folder: Path) -> str:
+    """The command that makes a folder of a mirror whole."""
+    return f"hf download {repo} --repo-type dataset --local-dir {folder}"
 
 
 def _no_samples(name: str) -> MissingError:
@@ -231,7 +242,8 @@ def _files(folder: Path, repo: str, config: str | None) -> tuple[str, dict[str, 
     if name not in configs:
         raise MissingError(
             f"data set {repo} in {folder} has no config {name}.",
-            f"It has: {', '.join(list(configs)[:8])}{' …' if len(configs) > 8 else ''}.",
+            f"It has: {', '.join(list(configs)[:8])}{', …' if len(configs) > 8 else ''}. "
+            f"Download the whole: {_download(repo, folder)}",
         )
     files: dict[str, list[Path]] = {}
     listed = configs[name].get("data_files", [])
@@ -250,7 +262,7 @@ def _present(paths: list[Path], pattern: object, what: str, repo: str, folder: P
         return paths
     raise MissingError(
         f"data set {repo} lacks the file {pattern} of {what}.",
-        f"Download it again: hf download {repo} --repo-type dataset --local-dir {folder}",
+        f"Download it again: {_download(repo, folder)}",
     )
 
 

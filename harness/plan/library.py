@@ -184,8 +184,8 @@ def build(config: dict[str, Any], source: Source, options: Mapping[str, Any] | N
         raise MissingError(f"task {name} cannot be set up: {error}", "Install or download what it names.") from error
     except (KeyError, IndexError) as error:
         raise MissingError(
-            f"task {name}: its data set lacks {error}.",
-            "Check the copy of the data set: its splits and columns differ from the hub's.",
+            f"task {name}: its data set {config.get('dataset_path')} lacks {error}.",
+            source.remedy(str(config.get("dataset_path"))),
         ) from error
     return task
 

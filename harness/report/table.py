@@ -191,5 +191,7 @@ def _remarks(run: RunScores) -> list[str]:
         if entry.get("options")
     ]
     remarks += [f"{run.name}: protocol choices: {'; '.join(chosen)}"] if chosen else []
-    remarks += [f"{run.name}: {name} was not measured: {why}" for name, why in run.scores["skipped"].items()]
+    remarks += [
+        f"{run.name}: {name} was not measured: {why.rstrip('.')}" for name, why in run.scores["skipped"].items()
+    ]
     return remarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def sample_for_all(path: str, name: str | None = None, files: Files | None = Non
         data = LOAD(source, path, name, files=files)
     except MissingError as error:
         # any other subject's docs will do to see that the task loads
-        return LOAD(source, path, error.remedy.removeprefix("It has: ").split(",")[0])
+        return LOAD(source, path, re.split("[,.]", error.remedy.removeprefix("It has: "))[0])
     if path == "indolem/IndoMMLU":
         # one table holds all subjects there
         subjects = [leaf["dataset_kwargs"]["subject"] for leaf in library.leaf_configs("indommlu_native")]
