@@ -4,14 +4,16 @@
     python bench/api_vs_lm_eval.py [--rounds 3] [--latency 0.05] [--memory]
 
 The server answers every completion after a fixed time, from a process of its own. Each side runs in another process
-and is given the same prompts; the best round of each counts. Ours keeps every answer in a store, as in a run. With
-``--memory``, two hundred thousand requests go through our client instead, and its memory is read on the way.
+and is given the same prompts; the best round of each counts. Ours keeps every answer in a store, as in a run. In the
+last row our client is spread over processes. With ``--memory``, two hundred thousand requests go through our client
+instead, and its memory is read on the way.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import logging
 import os
@@ -19,12 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # requests in flight (0: nothing configured) and requests asked: some seconds each
 CASES = {0: 4000, 8: 800, 64: 6400, 256: 8000}
 THEIR_DEFAULT = 60
+SPREAD, SPREAD_N = 2, 24_000  # processes, and requests that they share: starting them takes a second
 WORDS = "word " * 100
 
 
@@ -54,13 +57,14 @@ def serve(latency: float) -> None:
     asyncio.run(main())
 
 
-def ours(base_url: str, concurrency: int, n: int) -> float:
+def ours(base_url: str, concurrency: int, n: int, processes: int = 1) -> float:
     from harness.backends.openai import OpenAIBackend, OpenAIOptions
     from harness.backends.openai.found import Found
     from harness.collect import Store, collect
     from harness.plan import Generate
 
-    backend = OpenAIBackend(OpenAIOptions(base_url=base_url, model="m", concurrency=concurrency or None))
+    options = OpenAIOptions(base_url=base_url, model="m", concurrency=concurrency or None, processes=processes)
+    backend = OpenAIBackend(options)
     backend.found = Found(plain=True)
     requests = [Generate("", f"Question {i}: {WORDS}", ("\n\n",), 64) for i in range(n)]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
@@ -120,7 +124,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--side", choices=["ours", "theirs", "memory"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=["ours", "spread", "theirs", "memory"], help=argparse.SUPPRESS)
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -129,7 +133,12 @@ def main() -> None:
         memory(options.case[0])
     elif options.side:
         url, concurrency, n = options.case
-        print((ours if options.side == "ours" else theirs)(url, int(concurrency), int(n)))
+        sides: dict[str, Callable[[str, int, int], float]] = {
+            "ours": ours,
+            "theirs": theirs,
+            "spread": functools.partial(ours, processes=SPREAD),
+        }
+        print(sides[options.side](url, int(concurrency), int(n)))
     else:
         measure(options.rounds, options.latency, only_memory=options.memory)
 
@@ -162,6 +171,9 @@ def measure(rounds: int, latency: float, *, only_memory: bool) -> None:
             ideal = f"{best / (n * latency / concurrency):.2f}" if concurrency else ""
             name = concurrency or "not configured"
             print(f"| {name} | {n:,} | {best:.2f} | {n / best:,.0f} | {ideal} | {m / other:,.0f} |", flush=True)
+        more = SPREAD_N
+        best = min(side("spread", concurrency, more) for _ in range(rounds))
+        print(f"| {concurrency}, {SPREAD} processes | {more:,} | {best:.2f} | {more / best:,.0f} | | |", flush=True)
     finally:
         server.kill()
         server.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,29 @@ class Tally:
     """Of answered requests."""
     completion_tokens: int = 0
     """Of answered requests."""
+    counted: int = 0
+    """Answers whose tokens were counted here, since the server did not, or absurdly."""
+    most_in_flight: int = 0
+    """Requests that were in flight at once."""
+    limit: int = 0
+    """How many might be at the end."""
+
+    def add(self, others: Sequence[Tally]) -> None:
+        """What processes took that worked side by side."""
+        for name in (
+            "calls",
+            "answered",
+            "refused",
+            "faults",
+            "models",
+            "prompt_tokens",
+            "completion_tokens",
+            "counted",
+        ):
+            for other in others:
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.most_in_flight = max(self.most_in_flight, sum(other.most_in_flight for other in others))
+        self.limit = sum(other.limit for other in others)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from harness.backends.openai.calls import Codec
 from harness.backends.openai.found import Found
 from harness.backends.openai.options import OpenAIOptions
 from harness.backends.openai.pace import Pace
+from harness.backends.openai.spread import spread
 from harness.collect.budget import Budget
 from harness.errors import BackendError, BudgetError, UserError
 from harness.plan.request import Request
@@ -37,9 +38,6 @@ class OpenAIBackend:
         """What the server can do, once it was asked."""
         self.tally = Tally()
         self._seconds = 0.0
-        self._codec: Codec | None = None
-        self._most = 0
-        self._last = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -133,9 +131,9 @@ class OpenAIBackend:
             "calls": tally.calls,
             "faults": dict(tally.faults),
             "answered_by": dict(tally.models),
-            "most_in_flight": self._most,
-            "limit_at_the_end": self._last,
-            "tokens_counted_here": 0 if self._codec is None else self._codec.counted,
+            "most_in_flight": tally.most_in_flight,
+            "limit_at_the_end": tally.limit,
+            "tokens_counted_here": tally.counted,
             "seconds": round(self._seconds, 3),
             "tokens_per_second": round(tokens / max(self._seconds, 1e-9), 1),
         }
@@ -145,6 +143,12 @@ class OpenAIBackend:
         from harness.backends.openai.probe import probe
         from harness.backends.openai.transport import Direct
 
+        if budget.limit is not None and self.options.processes > 1:
+            raise UserError(
+                f"backend.processes = {self.options.processes}, which do not know what the others spend, "
+                f"but budget.usd = {budget.limit:g}.",
+                "Set backend.processes=1, or budget.usd=null.",
+            )
         if budget.limit is not None and not self.options.priced:
             raise UserError(
                 f"budget.usd = {budget.limit:g}, but the price of backend.model = {self.options.model} is not known.",
@@ -170,6 +174,12 @@ class OpenAIBackend:
         """
         if self.found is None:
             self.probe(budget)
+        assert self.found is not None
+        if self.options.processes > 1:
+            began = time.perf_counter()
+            yield from spread(list(requests), self.options, self.found, budget, self.tally)
+            self._seconds += time.perf_counter() - began
+            return
         key = self.options.key()
         loop = asyncio.new_event_loop()
         hand = _Handover(loop)
@@ -200,13 +210,15 @@ class OpenAIBackend:
         assert self.found is not None
         options = self.options
         pace = Pace(options.concurrency, options.requests_per_minute, options.tokens_per_minute)
-        self._codec = Codec(options, self.found, self._tokenizer)
+        codec = Codec(options, self.found, self._tokenizer)
         async with Direct(str(options.base_url), key, options.timeout) as transport:
-            asker = Asker(options, self._codec, transport, pace, budget, self.tally)
+            asker = Asker(options, codec, transport, pace, budget, self.tally)
             try:
                 await _all(requests, asker, pace, hand)
             finally:
-                self._most, self._last = max(self._most, pace.most), int(pace.limit)
+                self.tally.counted += codec.counted
+                self.tally.most_in_flight = max(self.tally.most_in_flight, pace.most)
+                self.tally.limit = int(pace.limit)
 
 
 class _Handover:

@@ -48,6 +48,8 @@ class OpenAIOptions:
     """Price of a million generated tokens; None is unknown."""
     concurrency: int | None = None
     """The most requests in flight; None lets the server decide, up to 512."""
+    processes: int = 1
+    """Processes that share the requests; with a budget, one."""
     requests_per_minute: float | None = None
     """The server's limit, if known."""
     tokens_per_minute: float | None = None
@@ -82,7 +84,15 @@ class OpenAIOptions:
             raise UserError("backend.model is not set.", "Give the model's name on that server: backend.model=NAME")
         one_of("api", self.api, APIS)
         one_of("boundary", self.boundary, ("strict", "split"))
-        for key in ("concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "deadline", "context"):
+        for key in (
+            "concurrency",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "timeout",
+            "deadline",
+            "context",
+            "processes",
+        ):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise UserError(f"backend.{key} = {value:g}, which is not above 0.", "Give a number above 0.")

@@ -53,6 +53,7 @@ class Pace:
         self._closed_until = float("-inf")
         self._next = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._called = 0  # who was called from the queue and has not come yet
         self._full_at = float("-inf")
         self._answers = 0
         self._round = ROUND
@@ -74,13 +75,11 @@ class Pace:
             ready = max(self._closed_until, self._next)
             if ready > now:
                 await asyncio.sleep(ready - now)
-            elif self.in_flight < int(self.limit):
+            elif self.in_flight + self._called < int(self.limit):
                 break
             else:
                 self._full_at = now
-                place = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
-                await place
+                await self._wait()
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         gap = 60.0 / self.requests_per_minute if self.requests_per_minute else 0.0
@@ -94,13 +93,25 @@ class Pace:
         self.in_flight -= 1
         self._wake()
 
+    async def _wait(self) -> None:
+        """Until a place is free; first come, first served, so that equal prefixes stay neighbours."""
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():  # called, and cancelled before it could come
+                self._called -= 1
+                self._wake()
+            raise
+        self._called -= 1
+
     def _wake(self) -> None:
-        free = int(self.limit) - self.in_flight
-        while free > 0 and self._waiting:
+        while self._waiting and self.in_flight + self._called < int(self.limit):
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(None)
-                free -= 1
+                self._called += 1
 
     def answered(self, went: float, work: float) -> None:
         """A request that went at that time was answered; ``work`` is in tokens."""

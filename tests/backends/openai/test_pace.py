@@ -165,3 +165,44 @@ def test_durations(text: str, seconds: float) -> None:
 ])  # fmt: skip
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert asked_to_wait(headers) == seconds
+
+
+@pytest.mark.parametrize("cap", [1, 3, 12])
+def test_first_come_first_served(cap: int) -> None:
+    """Requests go in their order, so that equal prefixes stay neighbours; who gives up in the queue blocks nobody."""
+
+    async def main() -> list[int]:
+        pace, went, noise = Pace(cap), [], random.Random(1)
+
+        async def one(number: int, takes: float) -> None:
+            at = await pace.enter(1)
+            went.append(number)
+            await asyncio.sleep(takes)
+            pace.leave()
+            pace.answered(at, 1.0)
+
+        tasks = [asyncio.create_task(one(i, noise.uniform(0.01, 0.02))) for i in range(60)]
+        await asyncio.sleep(0.015)
+        given_up = range(40, 60, 2)
+        for i in given_up:
+            tasks[i].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (pace.in_flight, pace.most) == (0, cap)
+        return went
+
+    assert run(main()) == [i for i in range(60) if i < 40 or i % 2]
+
+
+def test_a_place_is_not_lost_with_who_was_called_to_it() -> None:
+    async def main() -> None:
+        pace = Pace(1)
+        await pace.enter(1)
+        called, after = (asyncio.create_task(pace.enter(1)) for _ in range(2))
+        await asyncio.sleep(0)
+        pace.leave()
+        called.cancel()
+        await asyncio.wait_for(after, 1.0)
+        assert called.cancelled()
+        assert pace.in_flight == 1
+
+    run(main())
