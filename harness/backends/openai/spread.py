@@ -112,7 +112,7 @@ def _work(pipe: Connection, options: OpenAIOptions, found: Found) -> None:
     backend.found = found
     budget = Budget(None)
     error: Exception | None = None
-    with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+    with contextlib.suppress(EOFError, ConnectionError):  # nobody is there any more
         try:
             for batch in backend.answer_within(pipe.recv(), budget):
                 pipe.send([(request.hash, response) for request, response in batch])
