@@ -154,7 +154,7 @@ def test_answers_to_sample_docs_are_cut_early_unless_the_user_says_how_long() ->
         made = make_plan(chosen.benchmarks, chosen.source, chosen.settings, strict=True, named=True)
         return {request.max_tokens for request in made.requests if isinstance(request, Generate)}
 
-    assert limits() == {48}
+    assert limits() == {32}
     assert limits("data.longest=null") == {2048}
     assert limits("generation.max_tokens=1000") == {1000}
     assert limits("generation.max_tokens=16") == {16}

@@ -46,7 +46,7 @@ class TorchOptions:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     batch_tokens: int = 512
     """The most tokens in one forward pass of prompts."""
-    slots: int = 32
+    slots: int = 64
     """The most texts that grow at once."""
     kv_memory: float | None = None
     """The most GB of keys and values that are kept while texts grow; None takes half of what is free."""
