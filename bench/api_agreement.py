@@ -45,13 +45,14 @@ def main() -> None:
     parser.add_argument("--docs", type=int, default=200)
     parser.add_argument("--new-tokens", type=int, default=256)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--port", type=int, default=0, help="of the server; a run started again needs the same one")
     parser.add_argument("--to", type=Path, default=Path("results/agreement"))
     options = parser.parse_args()
     asked = [
         "benchmarks=[gsm8k,humaneval]", "data=mirror", f"data.root={options.data_root}", f"limit={options.docs}",
         f"generation.max_tokens={options.new_tokens}", f"run.dir={options.to}",
     ]  # fmt: skip
-    with llama_server.serving(options.threads, slots=4, context=2048) as url:
+    with llama_server.serving(options.threads, slots=4, context=2048, port=options.port) as url:
         server = ["backend=local_server", f"backend.base_url={url}", "backend.model=SmolLM2-135M-Instruct"]
         over_http = evaluate(load([*asked, *server, "run.name=llama_cpp"]))
     beside = evaluate(load([*asked, "backend=torch", "backend.dtype=float32", "run.name=torch"]))

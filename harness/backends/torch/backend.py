@@ -15,13 +15,13 @@ from harness.backends.base import Capabilities, Response, model_kind
 from harness.backends.torch import (
     answers,
     generation,
+    linear,
     loading,
     memory,
     plain,
     plain_generation,
     scoring,
     support,
-    widen,
 )
 from harness.backends.torch import checkpoint as files
 from harness.errors import UserError
@@ -134,7 +134,7 @@ class TorchBackend:
         import transformers
 
         device = loading.resolve_device(self.options.device)
-        widened = self.dtype in ("auto", "bfloat16") and widen.widens_bfloat16(device)
+        widened = self.dtype in ("auto", "bfloat16") and linear.widens_bfloat16(device)
         return {
             "kind_of_backend": "torch",
             "model": self.checkpoint.name,

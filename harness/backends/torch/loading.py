@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.torch.checkpoint import Checkpoint, fingerprint
-from harness.backends.torch.widen import widen, widens_bfloat16
+from harness.backends.torch.linear import exchange, widens_bfloat16
 from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
@@ -96,8 +96,8 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
                 _keep(model, kept)
     if device != "auto":
         model.to(device)
-    if widens_bfloat16(device):
-        widen(model)
+    if device == "cpu":
+        exchange(model)
     model.eval()
     return model
 
@@ -161,7 +161,7 @@ def matmul_flops(dtype: str, device: str) -> float:
     n = 512
     kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
     if kind is torch.bfloat16 and widens_bfloat16(device):
-        kind = torch.float32  # as the linear layers then multiply, see widen.py
+        kind = torch.float32  # as the linear layers then multiply, see linear.py
     a = torch.ones((n, n), dtype=kind, device="cuda" if device == "auto" else device)
     best = float("inf")
     for _ in range(4):

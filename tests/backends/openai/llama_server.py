@@ -24,9 +24,9 @@ def model_file() -> Path:
 
 
 @contextlib.contextmanager
-def serving(threads: int = 1, slots: int = 2, context: int = 2048) -> Iterator[str]:
-    """The base URL of a server that lives as long as the context."""
-    command = [sys.executable, __file__, str(threads), str(slots), str(context)]
+def serving(threads: int = 1, slots: int = 2, context: int = 2048, port: int = 0) -> Iterator[str]:
+    """The base URL of a server that lives as long as the context; port 0 is any free one."""
+    command = [sys.executable, __file__, *map(str, (threads, slots, context, port))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None
@@ -38,12 +38,12 @@ def serving(threads: int = 1, slots: int = 2, context: int = 2048) -> Iterator[s
         process.wait()
 
 
-def main(threads: int, slots: int, context: int) -> None:
+def main(threads: int, slots: int, context: int, port: int) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(model_file())
-    params.hostnames, params.port = ["127.0.0.1"], 0
+    params.hostnames, params.port = ["127.0.0.1"], port
     params.n_parallel, params.n_ctx = slots, context * slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_threads_http = 4
@@ -54,4 +54,4 @@ def main(threads: int, slots: int, context: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(text) for text in sys.argv[1:4]))
+    main(*(int(text) for text in sys.argv[1:5]))
