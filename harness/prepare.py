@@ -34,8 +34,8 @@ def prepare(config: Config, budget: Budget | None = None) -> Prepared:
 
     Args:
         config: checked.
-        budget: pays for asking a server what it can do; without one, nothing is asked, and the plan takes the server to
-            be able.
+        budget: pays for asking a server what it can do; without one, nothing will be asked, and the plan takes the
+            backend to be there and able.
 
     Raises:
         UserError: anything that the user must mend first.
@@ -43,7 +43,7 @@ def prepare(config: Config, budget: Budget | None = None) -> Prepared:
     """
     quiet_libraries()
     backend = make_backend(config.backend_kind, config.backend)
-    backend.check()
+    backend.check(asks=budget is not None)
     certain = True
     if isinstance(backend, Remote):
         certain = budget is not None

@@ -105,8 +105,12 @@ class Backend(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can answer."""
 
-    def check(self) -> None:
+    def check(self, asks: bool = True) -> None:
         """Find what the user must mend, before any model is loaded or money spent.
+
+        Args:
+            asks: whether requests will be asked. A plan alone needs no engine and no cluster: it may be made on a
+                machine that has neither.
 
         Raises:
             UserError: a model folder without weights, a missing package, a wrong dtype …

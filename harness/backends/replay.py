@@ -36,7 +36,7 @@ class ReplayBackend:
         """Nothing can be asked."""
         return Capabilities(loglikelihood=False, generation=False)
 
-    def check(self) -> None:
+    def check(self, asks: bool = True) -> None:
         """Refuse.
 
         Raises:

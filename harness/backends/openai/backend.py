@@ -59,7 +59,7 @@ class OpenAIBackend:
         api = self.options.api
         return Found(chat=api != "completions", plain=api != "chat")
 
-    def check(self) -> None:
+    def check(self, asks: bool = True) -> None:
         """See :meth:`harness.backends.base.Backend.check`; nothing is sent and no key is needed."""
         self.options.check()
         if self.options.tokenizer is not None and importlib.util.find_spec("transformers") is None:

@@ -72,7 +72,7 @@ class TorchBackend:
         self.options = options
         self.spent = scoring.Spent()
 
-    def check(self) -> None:
+    def check(self, asks: bool = True) -> None:
         """See :meth:`harness.backends.base.Backend.check`."""
         # OpenMP's threads spin for milliseconds at every barrier; beside another process on the same cores, that slows
         # both down ten times and more. This many rounds are some microseconds; libgomp reads it when torch is loaded.

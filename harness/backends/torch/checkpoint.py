@@ -110,12 +110,13 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 
 def _commit(checkpoint: Checkpoint) -> str:
     """The commit that a hub id and revision mean, from the hub or its local cache."""
+    import httpx2
     from huggingface_hub import model_info
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
         return str(model_info(checkpoint.path, revision=checkpoint.revision, timeout=10).sha)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+    except (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, OSError):
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(checkpoint.path, "config.json", revision=checkpoint.revision)
@@ -123,7 +124,7 @@ def _commit(checkpoint: Checkpoint) -> str:
             raise UserError(
                 f"backend.model = {checkpoint.path}, which is neither a folder nor a model that the hub (or its local "
                 "cache) has.",
-                "Check the name, log in if the model is gated, or give a folder.",
+                "Check the name and the network, log in if the model is gated, or give a folder.",
             ) from None
         return Path(found).parent.name
 

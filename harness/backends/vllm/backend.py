@@ -65,13 +65,19 @@ class VllmBackend:
         self.options = options
         self.spent = Spent()
 
-    def check(self) -> None:
-        """See :meth:`harness.backends.base.Backend.check`."""
+    def check(self, asks: bool = True) -> None:
+        """See :meth:`harness.backends.base.Backend.check`; without vLLM, a plan leaves its arguments unchecked."""
         options = self.options
-        if importlib.util.find_spec("vllm") is None:
+        installed = importlib.util.find_spec("vllm") is not None
+        if asks and not installed:
             raise UserError(
                 "backend = vllm, but the package vllm is not installed.",
                 "Run: pip install vllm   in an environment of its own (docs/scale.md says how).",
+            )
+        if importlib.util.find_spec("transformers") is None:
+            raise UserError(
+                "backend = vllm, but the package transformers, which reads its tokenizer, is not installed.",
+                "Run: pip install 'harness[torch]'   (make setup does it)",
             )
         for key, allowed in (("dtype", loading.DTYPES), ("boundary", ("strict", "split")), ("scoring", WAYS)):
             value = getattr(options, key)
@@ -84,8 +90,9 @@ class VllmBackend:
                 f"backend.model = {options.model}, a GGUF file, which this backend does not read.",
                 "Give a checkpoint folder or a hub id, or use backend=torch.",
             )
-        quiet()
-        check_engine(options.engine)
+        if installed:
+            quiet()
+            check_engine(options.engine)
 
     @functools.cached_property
     def checkpoint(self) -> files.Checkpoint:

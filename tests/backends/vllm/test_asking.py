@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,12 @@ from harness.backends import make_backend
 from harness.backends.base import Scored
 from harness.backends.vllm import asking
 from harness.backends.vllm.options import VllmOptions, check_engine
+from harness.collect.budget import Budget
+from harness.config import load
 from harness.errors import BackendError, UserError
 from harness.plan.request import Generate, Sampling, Score
 from harness.plan.tokens import Encoded
+from harness.prepare import prepare
 
 QUESTION = Score("", "Q", ("a", "b"))
 CONTEXT = list(range(100, 400))
@@ -119,3 +123,16 @@ def test_a_missing_vllm_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="the package vllm is not installed"):
         make_backend("vllm", {}).check()
+
+
+def test_a_plan_needs_no_vllm(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "vllm" else real(name, *rest))
+    chosen = ["benchmarks=[mmlu]", "limit=1", "backend=vllm", f"backend.model={tiny_checkpoint}"]
+    for replicas in ("1", "2"):
+        config = load([*chosen, f"backend.replicas={replicas}", "backend.ray.address=127.0.0.1:9"])
+        assert prepare(config).plan.benchmarks[0].requests
+    with pytest.raises(UserError, match="the package vllm is not installed"):
+        prepare(load(chosen), Budget(None))
