@@ -3,8 +3,9 @@
     python bench/api_agreement.py --data-root FOLDER [--docs 200] [--new-tokens 256] [--to results/agreement]
 
 llama.cpp's own server (package xllamacpp) and the torch backend in float32 both read the embedded 4-bit file. GSM8K
-4-shot in plain prompts and HumanEval as a conversation, greedy. llama.cpp multiplies in 8 bits, so that texts part ways sooner or later: what is compared
-is whether the scores differ by more than chance (McNemar's exact test on the docs that one of the two solves).
+4-shot in plain prompts and HumanEval as a conversation, greedy. llama.cpp multiplies in 8 bits, so that texts part
+ways sooner or later: what is compared is whether the scores differ by more than chance (McNemar's exact test on the
+docs that one of the two solves).
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from harness.compare import compare
 from harness.config import load
 from harness.run import evaluate
 from tests.backends.openai import llama_server
-
 
 # the small model, tuned to converse, answers most of HumanEval's plain prompts with nothing
 FORMS = {"gsm8k": "false", "humaneval": "true"}
