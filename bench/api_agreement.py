@@ -33,9 +33,7 @@ FORMS = {"gsm8k": "false", "humaneval": "true"}
 
 
 def shared_start(first: str, second: str) -> float:
-    """How much of the shorter text both begin with, as a share; all of an empty one."""
-    if not (first and second):
-        return 1.0
+    """How much of the shorter text both begin with, as a share; neither is empty."""
     alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
     return alike / min(len(first), len(second))
 
@@ -79,12 +77,14 @@ def report(beside: Path, over_http: Path) -> None:
     (row,) = pair.rows
     both = samples(beside, row.row).join(samples(over_http, row.row).add_suffix("_http"))
     texts = list(zip(both.raw, both.raw_http, strict=True))
-    start = statistics.mean(shared_start(*two) for two in texts)
+    told = [pair for pair in texts if all(pair)]
+    start = statistics.mean(shared_start(*pair) for pair in told)
     same = 1 - ((row.gained or 0) + (row.lost or 0)) / row.n
     print(f"{row.title}: {row.n} docs, torch {row.first:.1f}, llama.cpp {row.second:.1f}, {row.verdict}")
     print(f"  verdicts equal on {same:.1%} ({row.lost} lost, {row.gained} gained, {row.test} p = {row.p:.3f})")
     print(f"  texts equal on {statistics.mean(one == two for one, two in texts):.1%}; ", end="")
-    print(f"on average they begin alike for {start:.0%} of the shorter one; {texts.count(('', ''))} pairs are empty")
+    print(f"on average they begin alike for {start:.0%} of the shorter one; {len(texts) - len(told)} pairs left out,")
+    print(f"  {texts.count(('', ''))} of which have two empty texts and the others one")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ def evaluate(config: Config) -> Path:
 def _account(config: Config) -> str:
     """Names a run before anything is known of its server: all of its configuration but the budget itself."""
     chosen = {key: value for key, value in config.resolved.items() if key not in ("budget", "estimate", "table")}
+    # the remedy for a budget with several processes is to set them to one: what was spent must not be forgotten by it
+    chosen["backend"] = {key: value for key, value in chosen["backend"].items() if key != "processes"}
     return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()
 
 

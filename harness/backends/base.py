@@ -109,8 +109,8 @@ class Backend(Protocol):
         """Find what the user must mend, before any model is loaded or money spent.
 
         Args:
-            asks: whether requests will be asked. A plan alone needs no engine and no cluster: it may be made on a
-                machine that has neither.
+            asks: whether requests will be asked. A plan alone needs no vLLM, no Ray and no cluster: it may be made on
+                a machine that has none of them.
 
         Raises:
             UserError: a model folder without weights, a missing package, a wrong dtype …

@@ -44,11 +44,21 @@ class Budget:
             return False
         self.reserved += usd
         self.in_flight += 1
+        self._record(ahead)
+        return True
+
+    def _record(self, ahead: float) -> None:
+        """Keep the record ahead of what may have been charged."""
         if ahead > self._noted and self._note is not None:
             step = STEP * (self.limit if self.limit is not None else max(ahead, 1.0))
             self._noted = ahead + step if self.limit is None else min(self.limit, ahead + step)
             self._note(self._noted)
-        return True
+
+    def book(self, charged: float, lost: float) -> None:
+        """Add what another process was charged without asking this account; ``lost`` of it without an answer."""
+        self.charged += charged
+        self.lost += lost
+        self._record(self.charged + self.reserved)
 
     def settle(self, reserved: float, charged: float, *, lost: bool = False) -> None:
         """Book what a request was charged, against what was set aside for it.

@@ -87,6 +87,7 @@ def collect(requests: Sequence[Request], backend: Backend, store: Store, budget:
             tokens = totals.prompt_tokens + totals.completion_tokens
             live.update(totals.asked, tokens, totals.cost_usd + totals.lost_usd, totals.failed)
     totals.seconds = time.monotonic() - start
+    totals.lost_usd = budget.lost - lost
     if totals.asked < len(missing):
         raise BackendError(f"the backend left {len(missing) - totals.asked} of {len(missing)} requests unanswered")
     return Collected(responses, totals)

@@ -130,11 +130,15 @@ class Asker:
         """The answer to a call, after as many attempts as it takes."""
         loop = asyncio.get_running_loop()
         began, others = loop.time(), self.tally.answered
+        held = 0.0
         seen: Counter[str] = Counter()
         stream = self.options.stream and call.prompts == 1 and "logprobs" not in call.fields
         while True:
+            arrived = loop.time()
+            went = await self.pace.enter(call.most_prompt // 3 + call.most_new)
+            held += loop.time() - arrived  # at the gate it waits for others, which is not the server's silence
             try:
-                return await self._attempt(call, stream)
+                return await self._attempt(call, stream, went)
             except Passing as fault:
                 self.tally.faults[fault.kind] += 1
                 seen[fault.kind] += 1
@@ -144,13 +148,18 @@ class Asker:
                     stream = False
                 wait = self._wait(sum(seen.values()), seed)
                 if fault.wait is not None:
+                    if fault.wait > self.options.deadline:
+                        raise BackendError(
+                            f"the server asks to wait {fault.wait:,.0f} s, longer than backend.deadline: {fault}"
+                        ) from fault
                     # everyone waits; a little apart, so that not all come at once
                     self.pace.close_for(fault.wait)
                     wait = fault.wait + wait / 10
                 if self.stopping:
                     raise Stopped from fault
-                if loop.time() + wait - began > self.options.deadline:
-                    raise self._given_up(fault, others, loop.time() - began) from fault
+                took = loop.time() - began - held
+                if took + wait > self.options.deadline:
+                    raise self._given_up(fault, others, took) from fault
             await asyncio.sleep(wait)
 
     def _wait(self, attempts: int, seed: str) -> float:
@@ -164,12 +173,11 @@ class Asker:
             return Refused(f"no answer in {seconds:.0f} s, while others came: {fault}", final=False)
         return BackendError(f"the server has not answered for {seconds:.0f} s: {fault}")
 
-    async def _attempt(self, call: Call, stream: bool) -> tuple[Message, Usage]:
-        """One call there and back, paid for."""
+    async def _attempt(self, call: Call, stream: bool, went: float) -> tuple[Message, Usage]:
+        """One call there and back, paid for; the gate was passed at ``went``."""
         most = self.options.price(call.most_prompt, call.most_new)
         task = asyncio.current_task()
         assert task is not None
-        went = await self.pace.enter(call.most_prompt // 3 + call.most_new)
         try:
             await self._reserve(most)
             charged, lost = most, True  # unless the server is known to have taken less

@@ -177,8 +177,10 @@ class OpenAIBackend:
         assert self.found is not None
         if self.options.processes > 1:
             began = time.perf_counter()
-            yield from spread(list(requests), self.options, self.found, budget, self.tally)
-            self._seconds += time.perf_counter() - began
+            try:
+                yield from spread(list(requests), self.options, self.found, budget, self.tally)
+            finally:
+                self._seconds += time.perf_counter() - began
             return
         key = self.options.key()
         loop = asyncio.new_event_loop()

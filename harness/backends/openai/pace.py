@@ -11,10 +11,13 @@ obeyed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
 
 FIRST = 8  # in flight at the start
 MOST = 512  # in flight where the user sets no cap: sockets are not without limit
@@ -23,6 +26,7 @@ WORTH = 0.2  # the share of its promise that a higher limit must keep
 EASE = 0.85  # the limit's share that is kept where the server has become slow
 SLOW = 0.5  # the rate's share that says so
 ROUND = 16  # answers at least, to measure a rate
+SAID = 60.0  # seconds of a wait that is worth a line in the log
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -52,8 +56,8 @@ class Pace:
         self._shrunk_at = float("-inf")
         self._closed_until = float("-inf")
         self._next = float("-inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._called = 0  # who was called from the queue and has not come yet
+        self._waiting: deque[tuple[asyncio.Future[float], int]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._full_at = float("-inf")
         self._answers = 0
         self._round = ROUND
@@ -70,48 +74,52 @@ class Pace:
         Returns:
             When it went, for :meth:`answered` and :meth:`turned_away`.
         """
-        while True:
-            now = self.clock()
-            ready = max(self._closed_until, self._next)
-            if ready > now:
-                await asyncio.sleep(ready - now)
-            elif self.in_flight + self._called < int(self.limit):
-                break
-            else:
-                self._full_at = now
-                await self._wait()
-        self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
-        gap = 60.0 / self.requests_per_minute if self.requests_per_minute else 0.0
-        if self.tokens_per_minute:
-            gap = max(gap, 60.0 * tokens / self.tokens_per_minute)
-        self._next = now + gap
-        return now
+        place: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, tokens))
+        self._wake()
+        if not place.done() and max(self._closed_until, self._next) <= (now := self.clock()):
+            self._full_at = now
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if not place.cancelled():  # let go, and cancelled before it went
+                self.leave()
+            raise
 
     def leave(self) -> None:
         """A request is back, whatever became of it."""
         self.in_flight -= 1
         self._wake()
 
-    async def _wait(self) -> None:
-        """Until a place is free; first come, first served, so that equal prefixes stay neighbours."""
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if not place.cancelled():  # called, and cancelled before it could come
-                self._called -= 1
-                self._wake()
-            raise
-        self._called -= 1
-
     def _wake(self) -> None:
-        while self._waiting and self.in_flight + self._called < int(self.limit):
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                self._called += 1
+        """Let go who may; first come, first served, so that equal prefixes stay neighbours."""
+        while self._waiting:
+            place, tokens = self._waiting[0]
+            now, ready = self.clock(), max(self._closed_until, self._next)
+            if place.done():  # given up
+                self._waiting.popleft()
+            elif ready > now:
+                if self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(ready - now, self._ring)
+                return
+            elif self.in_flight >= int(self.limit):
+                return
+            else:
+                self._waiting.popleft()
+                self._go(now, tokens)
+                place.set_result(now)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _go(self, now: float, tokens: int) -> None:
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        gap = 60.0 / self.requests_per_minute if self.requests_per_minute else 0.0
+        if self.tokens_per_minute:
+            gap = max(gap, 60.0 * tokens / self.tokens_per_minute)
+        self._next = now + gap
 
     def answered(self, went: float, work: float) -> None:
         """A request that went at that time was answered; ``work`` is in tokens."""
@@ -165,6 +173,8 @@ class Pace:
 
     def close_for(self, seconds: float) -> None:
         """Let no request go for so long."""
+        if seconds > SAID:
+            log.warning("the server asks to wait %.0f s", seconds)
         self._closed_until = max(self._closed_until, self.clock() + seconds)
 
     def heed(self, headers: Mapping[str, str]) -> None:

@@ -1,16 +1,19 @@
 """The same requests through several processes: one process builds, sends and reads some 1,300 requests a second.
 
 Each process has a client of its own, a share of the requests and of the limits, and sends its answers back as they
-come. None of them knows what the others spend, so that a budget takes a single process.
+come. None of them knows what the others spend, so that a budget takes a single process; nor that a server has asked
+another one to wait, so that each is told by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +29,25 @@ from harness.plan.request import Request
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-Answers = list[tuple[str, Response]]
-Report = tuple[Tally, Budget, Exception | None]
 LEAVE = 5.0  # seconds for a process to end by itself
+
+
+@dataclass(frozen=True)
+class News:
+    """What a process says: the answers of one moment, and what its work took so far."""
+
+    answers: list[tuple[str, Response]] = field(default_factory=list)
+    """By the requests' hashes."""
+    tally: Tally = field(default_factory=Tally)
+    """Attempts and faults."""
+    charged: float = 0.0
+    """US dollars, those lost among them."""
+    lost: float = 0.0
+    """US dollars that no answer came of."""
+    done: bool = False
+    """Whether nothing more will come."""
+    error: Exception | None = None
+    """What ended its work."""
 
 
 def shares(options: OpenAIOptions, processes: int) -> list[OpenAIOptions]:
@@ -64,58 +83,75 @@ def spread(
     asked = {request.hash: request for request in requests}
     parts = shares(options, min(options.processes, len(requests)))
     pipes: dict[Any, SpawnProcess] = {}
+    latest: dict[Any, News] = {}
     try:
         for part in parts:
             here, there = context.Pipe()
-            pipes[here] = context.Process(target=_work, args=(there, part, found), daemon=True)
-            pipes[here].start()
+            process = context.Process(target=_work, args=(there, part, found), daemon=True)
+            process.start()
+            pipes[here], latest[here] = process, News()
             there.close()
         for i, pipe in enumerate(pipes):
-            with contextlib.suppress(BrokenPipeError):  # it is dead, which its silence says below
+            with contextlib.suppress(OSError):  # it is dead, which its silence says below
                 pipe.send(requests[i :: len(parts)])
-        reports: list[Report] = []
-        waiting = list(pipes)
-        while waiting:
+        while waiting := [pipe for pipe, last in latest.items() if not last.done]:
             for pipe in wait(waiting):
                 assert isinstance(pipe, Connection)
-                try:
-                    news: Answers | Report = pipe.recv()
-                except (EOFError, ConnectionError):
-                    pipes[pipe].join(LEAVE)
-                    gone = BackendError(f"a client process ended with exit code {pipes[pipe].exitcode}")
-                    news = Tally(), Budget(None), gone
-                if isinstance(news, list):
-                    yield [(asked[key], response) for key, response in news]
-                else:
-                    reports.append(news)
-                    waiting.remove(pipe)
+                before, news = latest[pipe], _receive(pipe, latest[pipe], pipes[pipe])
+                latest[pipe] = replace(news, answers=[])
+                budget.book(news.charged - before.charged, news.lost - before.lost)
+                if news.answers:
+                    yield [(asked[key], response) for key, response in news.answers]
     finally:
+        tally.add([last.tally for last in latest.values()])
         for process in pipes.values():
             process.terminate()
+        for process in pipes.values():
             process.join(LEAVE)
-    tally.add([took for took, _, _ in reports])
-    for _, spent, _ in reports:
-        budget.charged += spent.charged
-        budget.lost += spent.lost
-    for _, _, error in reports:
-        if error is not None:
-            raise error
+            process.kill()
+    for last in latest.values():
+        if last.error is not None:
+            raise last.error
+
+
+def _receive(pipe: Connection, last: News, process: SpawnProcess) -> News:
+    """What a process says next; that it died, if it says nothing any more."""
+    try:
+        news: News = pipe.recv()
+    except (EOFError, OSError):  # before it wrote, or while it did
+        process.join(LEAVE)
+        return replace(last, done=True, error=BackendError(f"a client process ended with exit code {process.exitcode}"))
+    return news
 
 
 def _work(pipe: Connection, options: OpenAIOptions, found: Found) -> None:
-    """A process: answer what comes through the pipe, and say in the end what it took."""
-    from harness.backends.openai.backend import OpenAIBackend
-
+    """A process: answer what comes through the pipe, and say with the answers what they took."""
     # an interrupt reaches the whole group; the process that started this one says what becomes of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    from harness.backends.openai.backend import OpenAIBackend
+
     backend = OpenAIBackend(options)
     backend.found = found
     budget = Budget(None)
     error: Exception | None = None
-    with contextlib.suppress(EOFError, ConnectionError):  # nobody is there any more
+
+    def news(answers: list[tuple[Request, Response]], done: bool = False) -> News:
+        pairs = [(request.hash, response) for request, response in answers]
+        return News(pairs, backend.tally, budget.charged, budget.lost, done, error)
+
+    with contextlib.suppress(EOFError, OSError):  # nobody is there any more
         try:
             for batch in backend.answer_within(pipe.recv(), budget):
-                pipe.send([(request.hash, response) for request, response in batch])
+                pipe.send(news(batch))
         except (BackendError, UserError) as met:
             error = met
-        pipe.send((backend.tally, budget, error))
+        pipe.send(news([], done=True))
+
+
+def _leave_with_parent() -> None:
+    """End when the process that started this one has, even while the server is silent and there is nothing to send."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

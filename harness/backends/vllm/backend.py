@@ -66,10 +66,9 @@ class VllmBackend:
         self.spent = Spent()
 
     def check(self, asks: bool = True) -> None:
-        """See :meth:`harness.backends.base.Backend.check`; without vLLM, a plan leaves its arguments unchecked."""
+        """See :meth:`harness.backends.base.Backend.check`; without vLLM, a plan takes its arguments to be right."""
         options = self.options
-        installed = importlib.util.find_spec("vllm") is not None
-        if asks and not installed:
+        if asks and importlib.util.find_spec("vllm") is None:
             raise UserError(
                 "backend = vllm, but the package vllm is not installed.",
                 "Run: pip install vllm   in an environment of its own (docs/scale.md says how).",
@@ -90,9 +89,8 @@ class VllmBackend:
                 f"backend.model = {options.model}, a GGUF file, which this backend does not read.",
                 "Give a checkpoint folder or a hub id, or use backend=torch.",
             )
-        if installed:
-            quiet()
-            check_engine(options.engine)
+        quiet()
+        check_engine(options.engine)
 
     @functools.cached_property
     def checkpoint(self) -> files.Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -80,7 +81,7 @@ class VllmOptions:
 
 
 def check_engine(engine: dict[str, Any]) -> None:
-    """Whether vLLM knows these arguments.
+    """Whether vLLM knows these arguments, if it is there to be asked.
 
     Raises:
         UserError: it does not, or an argument is set by a key of ours.
@@ -89,7 +90,7 @@ def check_engine(engine: dict[str, Any]) -> None:
         if key in RESERVED:
             remedy = f"Use {RESERVED[key]}." if RESERVED[key] else "Leave it out: scoring needs it."
             raise UserError(f"backend.engine.{key} = {value}, which is not set this way.", remedy)
-    if not engine:
+    if not engine or importlib.util.find_spec("vllm") is None:
         return
     from vllm.engine.arg_utils import EngineArgs
 

@@ -149,3 +149,26 @@ def test_the_content_filter_s_cut_is_no_answer() -> None:
         server.refuse = lambda body: web.json_response({"choices": [choice], "usage": usage})
         answers = ask(backend(server.base_url), [asked])
     assert answers[asked.hash] == Failed("the server's content filter cut the answer", True, 9, 2)
+
+
+def test_a_wait_beyond_the_deadline_stops_the_run() -> None:
+    def quota(body: dict[str, Any]) -> web.Response | None:
+        wrong = "Question 7:" in body["messages"][0]["content"]
+        return web.json_response({}, status=429, headers={"Retry-After": "43200"}) if wrong else None
+
+    with FaultServer() as server:
+        server.refuse = quota
+        with pytest.raises(BackendError, match=r"asks to wait 43,200 s, longer than backend\.deadline"):
+            ask(backend(server.base_url, concurrency=1), questions(20))
+
+
+def test_waiting_for_others_is_not_the_server_s_silence() -> None:
+    """Twelve requests at one in a fifth of a second wait longer at the gate than the deadline; a fault loses none."""
+
+    def script(key: str, attempt: int) -> str | None:
+        return "503" if attempt == 0 and "Question 11:" in key else None
+
+    asked = questions(12)
+    with FaultServer(script) as server:
+        answers = ask(backend(server.base_url, deadline=1.0, requests_per_minute=300), asked)
+    assert all(isinstance(answers[request.hash], Generated) for request in asked)
