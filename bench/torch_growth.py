@@ -1,6 +1,5 @@
 """How the gain of packed scoring grows with shots and with choices, and what sizes of packs and threads do.
 
-    pip install 'harness[bench]'
     python bench/torch_growth.py --data-root FOLDER [--docs 12] [--dtype float32] [--batch-size 8]
                                  [--picture docs/performance.svg]
 
@@ -18,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -31,6 +31,7 @@ from bench.torch_vs_lm_eval import ours, plain_speed, theirs
 from harness.backends.torch import TorchBackend, TorchOptions
 from harness.plan import Benchmark, Score, Settings, Source, make_plan
 from harness.plan.tokens import distinct_tokens
+from harness.report.page.charts import VEGA_LITE
 
 SHOTS = (0, 1, 2, 5, 10)
 CHOICES = (2, 4, 8, 16)
@@ -94,32 +95,61 @@ def speed(options: TorchOptions, asked: Sequence[Score], threads: int) -> float:
     return best
 
 
-def picture(
-    shots: Sequence[Gain], choices: Sequence[Gain], speeds: dict[tuple[int, int], float], plain: dict[int, float]
-) -> object:
-    """Three charts side by side."""
-    from matplotlib.figure import Figure
+def lines(gains: Sequence[Gain], name: str) -> dict[str, Any]:
+    """A chart of the gain, measured and foretold."""
+    values = [
+        {"x": gain.varied, "times": getattr(gain, kind), "kind": kind}
+        for gain in gains
+        for kind in ("measured", "foretold")
+    ]
+    return {
+        "width": 220,
+        "height": 200,
+        "data": {"values": values},
+        "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "title": name, "axis": {"values": [g.varied for g in gains]}},
+            "y": {"field": "times", "type": "quantitative", "title": "times lm-eval's speed"},
+            "color": {
+                "field": "kind",
+                "title": None,
+                "scale": {"domain": ["measured", "foretold"], "range": ["#3366cc", "#999999"]},
+                "legend": {"orient": "top-left"},
+            },
+        },
+    }
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    axes = figure.subplots(1, 3)
-    for axis, gains, name in ((axes[0], shots, "shots"), (axes[1], choices, "choices a question")):
-        x = [gain.varied for gain in gains]
-        axis.plot(x, [gain.foretold for gain in gains], color="0.6", linestyle="--", label="foretold by tokens")
-        axis.plot(x, [gain.measured for gain in gains], color="tab:blue", marker="o", label="measured")
-        axis.set(xlabel=name, ylabel="times lm-eval's speed", ylim=(0, None), xticks=x)
-        axis.legend(frameon=False)
-    for i, threads in enumerate(THREADS):
-        places = [n + 0.4 * i - 0.2 for n in range(len(PACKS))]
-        color = ("tab:green", "tab:blue")[i]
-        label = f"{threads} thread{'s' * (threads > 1)}"
-        axes[2].bar(places, [speeds[size, threads] for size in PACKS], 0.36, color=color, label=label)
-        axes[2].axhline(plain[threads], color=color, linestyle="--", linewidth=1)
-    axes[2].set(xlabel="tokens a pack (dashed: the best plain pass)", ylabel="distinct tokens a second")
-    axes[2].set_xticks(range(len(PACKS)), [str(size) for size in PACKS])
-    axes[2].legend(frameon=False, loc="lower right")
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure
+
+def bars(speeds: dict[tuple[int, int], float], plain: dict[int, float]) -> dict[str, Any]:
+    """A chart of the speed by pack and threads, as a share of the best plain pass with as many threads."""
+    values = [
+        {"pack": str(size), "threads": str(threads), "share": rate / plain[threads], "rate": f"{rate:.0f}/s"}
+        for (size, threads), rate in speeds.items()
+    ]
+    x = {"field": "pack", "type": "nominal", "title": "tokens a pack", "sort": None, "axis": {"labelAngle": 0}}
+    at = {"x": x, "xOffset": {"field": "threads"}, "y": {"field": "share", "type": "quantitative"}}
+    color = {"field": "threads", "scale": {"range": ["#99bbee", "#3366cc"]}, "legend": {"orient": "top"}}
+    share = {"field": "share", "type": "quantitative", "axis": {"format": "%"}, "title": "of the best plain pass"}
+    return {
+        "width": 220,
+        "height": 200,
+        "data": {"values": values},
+        "layer": [
+            {"mark": "bar", "encoding": {**at, "y": share, "color": color}},
+            {
+                "mark": {"type": "text", "dy": -6, "fontSize": 9},
+                "encoding": {**at, "text": {"field": "rate"}},
+            },
+        ],
+    }
+
+
+def draw(charts: Sequence[dict[str, Any]], file: Path) -> None:
+    """The charts side by side, as SVG."""
+    import vl_convert
+
+    spec = {"hconcat": list(charts), "resolve": {"scale": {"color": "independent"}}, "background": "white"}
+    file.write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), encoding="utf-8")
 
 
 def main() -> None:
@@ -157,8 +187,11 @@ def main() -> None:
             share = speeds[size, threads] / plain[threads]
             print(f"| {size} | {threads} | {speeds[size, threads]:.0f} | {share:.0%} |", flush=True)
     if options.picture:
-        figure = picture(groups["shots"], groups["choices"], speeds, plain)
-        figure.savefig(options.picture, metadata={"Date": None})  # type: ignore[attr-defined]
+        gains = [
+            lines(groups["shots"], "shots, 4 choices"),
+            lines(groups["choices"], f"choices, {SHOTS_OF_CHOICES} shots"),
+        ]
+        draw([*gains, bars(speeds, plain)], options.picture)
 
 
 if __name__ == "__main__":
