@@ -58,8 +58,8 @@ CHAT = Promise(points=1.0)
 BETTER = {"php"}
 """Parts whose published figure a sound extractor beats (docs/verification.md): ours may be higher, not lower."""
 KNOWN = {("multipl_e_chat__qwen2-72b", "java"): 2.53, ("multipl_e_chat__qwen2-72b", "sh"): 1.90}
-"""By file and part, points by which ours is further from the published figure than promised, for reasons that are likely
-and not known (docs/verification.md). They are told every time; any other difference is a broken promise."""
+"""By file and part, points by which ours is further from the published figure than promised, for reasons that are
+likely and not known (docs/verification.md). They are told every time; any other difference is a broken promise."""
 
 
 def broken(found: Agreements, file: str = "") -> tuple[list[str], list[str]]:
