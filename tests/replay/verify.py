@@ -81,7 +81,7 @@ def broken(found: Agreements, file: str = "") -> tuple[list[str], list[str]]:
         away = part.ours - part.theirs
         if abs(away) > promise.points and not (part.name in BETTER and away > 0):
             line = f"{whole.name}, {part.name}: {part.ours:.2f}, published {part.theirs:.2f}"
-            (known if abs(away - KNOWN.get((file, part.name), 0.0)) < 0.005 else told).append(line)
+            (known if abs(away - KNOWN.get((file, part.name), 0.0)) < 0.01 else told).append(line)
     return told, known
 
 
