@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -29,15 +30,15 @@ from harness.plan.request import Request
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
+Answers = list[tuple[str, Response]]  # by the requests' hashes
 LEAVE = 5.0  # seconds for a process to end by itself
+SAYS = 0.2  # seconds until a process says again what its work took
 
 
 @dataclass(frozen=True)
 class News:
-    """What a process says: the answers of one moment, and what its work took so far."""
+    """What a process says beside its answers: what its work took so far."""
 
-    answers: list[tuple[str, Response]] = field(default_factory=list)
-    """By the requests' hashes."""
     tally: Tally = field(default_factory=Tally)
     """Attempts and faults."""
     charged: float = 0.0
@@ -97,11 +98,13 @@ def spread(
         while waiting := [pipe for pipe, last in latest.items() if not last.done]:
             for pipe in wait(waiting):
                 assert isinstance(pipe, Connection)
-                before, news = latest[pipe], _receive(pipe, latest[pipe], pipes[pipe])
-                latest[pipe] = replace(news, answers=[])
-                budget.book(news.charged - before.charged, news.lost - before.lost)
-                if news.answers:
-                    yield [(asked[key], response) for key, response in news.answers]
+                before = latest[pipe]
+                news = _receive(pipe, before, pipes[pipe])
+                if isinstance(news, list):
+                    yield [(asked[key], response) for key, response in news]
+                else:
+                    latest[pipe] = news
+                    budget.book(news.charged - before.charged, news.lost - before.lost)
     finally:
         tally.add([last.tally for last in latest.values()])
         for process in pipes.values():
@@ -114,10 +117,10 @@ def spread(
             raise last.error
 
 
-def _receive(pipe: Connection, last: News, process: SpawnProcess) -> News:
+def _receive(pipe: Connection, last: News, process: SpawnProcess) -> Answers | News:
     """What a process says next; that it died, if it says nothing any more."""
     try:
-        news: News = pipe.recv()
+        news: Answers | News = pipe.recv()
     except (EOFError, OSError):  # before it wrote, or while it did
         process.join(LEAVE)
         return replace(last, done=True, error=BackendError(f"a client process ended with exit code {process.exitcode}"))
@@ -125,7 +128,7 @@ def _receive(pipe: Connection, last: News, process: SpawnProcess) -> News:
 
 
 def _work(pipe: Connection, options: OpenAIOptions, found: Found) -> None:
-    """A process: answer what comes through the pipe, and say with the answers what they took."""
+    """A process: answer what comes through the pipe, and say now and then what that took."""
     # an interrupt reaches the whole group; the process that started this one says what becomes of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -135,18 +138,17 @@ def _work(pipe: Connection, options: OpenAIOptions, found: Found) -> None:
     backend.found = found
     budget = Budget(None)
     error: Exception | None = None
-
-    def news(answers: list[tuple[Request, Response]], done: bool = False) -> News:
-        pairs = [(request.hash, response) for request, response in answers]
-        return News(pairs, backend.tally, budget.charged, budget.lost, done, error)
-
+    said = time.monotonic()
     with contextlib.suppress(EOFError, OSError):  # nobody is there any more
         try:
             for batch in backend.answer_within(pipe.recv(), budget):
-                pipe.send(news(batch))
+                pipe.send([(request.hash, response) for request, response in batch])
+                if time.monotonic() - said > SAYS:
+                    pipe.send(News(backend.tally, budget.charged, budget.lost))
+                    said = time.monotonic()
         except (BackendError, UserError) as met:
             error = met
-        pipe.send(news([], done=True))
+        pipe.send(News(backend.tally, budget.charged, budget.lost, done=True, error=error))
 
 
 def _leave_with_parent() -> None:

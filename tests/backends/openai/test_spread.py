@@ -99,7 +99,7 @@ def test_a_process_that_dies_costs_its_share(tmp_path: Path) -> None:
         charged = server.charged
     assert 200 <= len(kept) < 390, "the other process's share, and what the first one had answered"
     assert 0 < budget.charged <= charged
-    assert made.took()["calls"] >= len(kept)
+    assert made.took()["calls"] >= 200
     assert made.took()["seconds"] > 0
 
 
@@ -111,6 +111,7 @@ def test_a_process_that_dies_while_it_writes() -> None:
     process.start()
     before = News(charged=2.0)
     news = _receive(here, before, process)
+    assert isinstance(news, News)
     assert news.done
     assert news.charged == 2.0
     assert "exit code 9" in str(news.error)
@@ -119,11 +120,14 @@ def test_a_process_that_dies_while_it_writes() -> None:
 def test_what_was_spent_is_booked_as_it_comes(tmp_path: Path) -> None:
     """A run that is stopped on the way has its charges, and what may have been charged for nothing counts as lost."""
     noted: list[float] = []
-    asked = questions(60)
-    with FaultServer(mix(4, share=0.3), page=False) as server, Store(tmp_path / "s.sqlite") as store:
+    asked = questions(200)
+    with FaultServer(mix(4, share=0.3), page=False, latency=0.02) as server, Store(tmp_path / "s.sqlite") as store:
         budget = Budget(None, note=noted.append)
         batches = backend(server.base_url, processes=2, concurrency=4).answer_within(asked, budget)
-        store.put("m", [(request.hash, response, 0.0) for request, response in next(batches)])
+        for batch in batches:
+            store.put("m", [(request.hash, response, 0.0) for request, response in batch])
+            if budget.charged:
+                break
         batches.close()  # type: ignore[attr-defined]
         assert 0 < budget.charged <= noted[-1]
         whole = Budget(None)
