@@ -38,6 +38,9 @@ ROWS = {
 }
 
 
+GREEDY = {"do_sample": False, "temperature": 0.0}  # unless told so, lm-eval leaves vLLM to sample
+
+
 def plan_of(name: str, source: Source, docs: int, new_tokens: int) -> Plan:
     """So many docs of a row; of MMLU all from one subject, whose prompts share their shots."""
     subject = name == "mmlu"
@@ -81,7 +84,7 @@ def theirs(lm: Any, requests: Sequence[Request]) -> dict[str, Response]:
             answers[r.hash] = Scored(tuple(logprobs), tuple(greedy), 0)
     texts = [r for r in requests if isinstance(r, Generate)]
     made = [
-        Instance("generate_until", {}, (r.context, {"until": list(r.stop), "max_gen_toks": r.max_tokens}), 0)
+        Instance("generate_until", {}, (r.context, {**GREEDY, "until": list(r.stop), "max_gen_toks": r.max_tokens}), 0)
         for r in texts
     ]
     for r, text in zip(texts, lm.generate_until(made, disable_tqdm=True) if made else (), strict=True):
