@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from harness.errors import UserError
 from harness.paths import project_root
-from harness.replay.agreement import Agreement, Agreements
 from tests.replay import support, verification, verify
 from tests.replay.verify import main, scored
 
@@ -45,20 +42,6 @@ def test_a_broken_promise_fails(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rows = [{**row, "correct": not row["correct"]} for row in support.BBH]
     assert main([str(support.write(tmp_path, "bbh_cot__m", rows)), "--runs", str(tmp_path / "runs")]) == 1
     assert "0.00% of verdicts agree, promised 100.0%" in capsys.readouterr().out
-
-
-def test_a_known_difference_is_told_and_another_one_breaks_the_promise() -> None:
-    (file, part), points = next(iter(verify.KNOWN.items()))
-
-    def found(away: float) -> Agreements:
-        one = Agreement(part, 158, 70.0 + away, 70.0, 0, 0, 0, 0, 0, 0, 0, 0)
-        return Agreements(replace(one, name="MultiPL-E"), (one,), "", None, None, {}, pd.DataFrame())
-
-    for away, kept in ((0.9, True), (points, True), (points + 0.6, False), (1.1, False), (-points, False)):
-        told, known = verify.broken(found(away), file)
-        assert (not told) == kept
-        assert bool(known) == (away == points)
-    assert verify.broken(found(points), "another")[0]
 
 
 def test_the_project_s_own_tables_have_every_row_of_text() -> None:

@@ -57,16 +57,13 @@ PROMISES = {
 CHAT = Promise(points=1.0)
 BETTER = {"php"}
 """Parts whose published figure a sound extractor beats (docs/verification.md): ours may be higher, not lower."""
-KNOWN = {("multipl_e_chat__qwen2-72b", "java"): 2.53, ("multipl_e_chat__qwen2-72b", "sh"): 1.90}
-"""By file and part, points by which ours is further from the published figure than promised, for reasons that are
-likely and not known (docs/verification.md). They are told every time; any other difference is a broken promise."""
 
 
-def broken(found: Agreements, file: str = "") -> tuple[list[str], list[str]]:
-    """Promises that are not kept, and differences that are known."""
+def broken(found: Agreements) -> list[str]:
+    """Promises that are not kept."""
     whole = found.whole
     promise = CHAT if not whole.compared else PROMISES[whole.name]
-    told, known = [], []
+    told = []
     if whole.share is not None and whole.share < promise.verdicts:
         told.append(f"{whole.name}: {whole.share:.2%} of verdicts agree, promised {promise.verdicts:.1%}")
     for what, least, counts in (
@@ -80,9 +77,8 @@ def broken(found: Agreements, file: str = "") -> tuple[list[str], list[str]]:
             continue
         away = part.ours - part.theirs
         if abs(away) > promise.points and not (part.name in BETTER and away > 0):
-            line = f"{whole.name}, {part.name}: {part.ours:.2f}, published {part.theirs:.2f}"
-            (known if abs(away - KNOWN.get((file, part.name), 0.0)) < 0.01 else told).append(line)
-    return told, known
+            told.append(f"{whole.name}, {part.name}: {part.ours:.2f}, published {part.theirs:.2f}")
+    return told
 
 
 def scored(path: Path, folder: Path, data_root: Path | None) -> Verified:
@@ -117,7 +113,6 @@ def main(arguments: Iterable[str] | None = None) -> int:
         return 2
     data_root = options.data_root if options.data_root.is_dir() else None
     told: list[str] = []
-    known: list[str] = []
     verified: list[Verified] = []
     with tempfile.TemporaryDirectory() as temporary:
         for path in files:
@@ -135,14 +130,10 @@ def main(arguments: Iterable[str] | None = None) -> int:
             )
             if options.samples:
                 print(agreement_table.samples(found))
-            for each in found:
-                for lines, new in zip((told, known), broken(each, verified[-1].name), strict=True):
-                    lines += [f"{path.name}: {line}" for line in new]
+            told += [f"{path.name}: {line}" for each in found for line in broken(each)]
     if options.write is not None:
         verification.write(options.write, verified)
-    if known:
-        print("\nFurther from the published figure than promised, as docs/verification.md says:\n" + "\n".join(known))
-    print("\n" + ("\n".join(told) if told else "Every other promise is kept." if known else "Every promise is kept."))
+    print("\n" + ("\n".join(told) if told else "Every promise is kept."))
     return 1 if told else 0
 
 
