@@ -1,12 +1,12 @@
 """The torch backend against lm-eval's HFLM: speed, in turns, on the same checkpoint and the same prompts.
 
     python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
-                                     [--batch-sizes 8,16,32] [--new-tokens 256] [--rounds 1]
+                                     [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
 
-For each row: seconds of both (HFLM at the best of its batch sizes), the ratio beside the one aimed at, both sides'
-scores by this project's scorer, the share of prompt tokens computed, and for scores how far from the limit: wall time
-over (distinct tokens / the most tokens a second that a plain forward pass reaches). For generation: tokens a second
-beside transformers' own ``generate`` at batch 32.
+For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
+beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, and for
+scores how far from the limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass
+reaches), our most memory beside the weights (those of the first row tell the most: freed memory is used again). For generation: tokens a second beside transformers' own ``generate`` at batch 32.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TEXTS = (
 )
 # in a set of many subjects, these many are measured: prompts of one subject share their shots
 SUBJECTS = {"mmlu": 3, "c_eval": 3}
-GENERATE_BATCHES = 3
+GENERATE_BATCHES = 2
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
 
@@ -76,6 +76,8 @@ class Setting:
     """The most new tokens of a text; None takes the task's own number."""
     batch_sizes: tuple[int, ...] | None
     """Those that HFLM is tried with; None takes 1, 8, 32 for scores and 8, 16, 32 for texts."""
+    probe: int
+    """Requests on which HFLM's best batch size is found; 0 tries every size on all of them."""
     rounds: int
     """How often each side runs; its best time counts."""
 
@@ -104,6 +106,12 @@ def timed(run: Callable[[], Mapping[str, Response]], rounds: int) -> tuple[float
     return best, answers
 
 
+def resident(key: str) -> float:
+    """What this process holds now (``VmRSS``) or held at most (``VmHWM``), in GB; Linux alone tells."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith(key))
+
+
 def ours(backend: TorchBackend, requests: Sequence[Request]) -> dict[str, Response]:
     return {request.hash: answer for batch in backend.answer(requests) for request, answer in batch}
 
@@ -128,6 +136,26 @@ def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) 
     for r, text in zip(texts, lm.generate_until(made, disable_tqdm=True) if made else (), strict=True):
         answers[r.hash] = Generated(text, "stop", 0, 0)
     return answers
+
+
+def best_of_theirs(
+    backend: TorchBackend, requests: Sequence[Request], sizes: Sequence[int], setting: Setting
+) -> tuple[int, tuple[float, Mapping[str, Response]]]:
+    """The batch size that is the fastest for HFLM, with its time and its answers to all requests."""
+
+    def run(size: int, requests: Sequence[Request]) -> tuple[float, Mapping[str, Response]]:
+        return timed(lambda: theirs(backend, requests, size), setting.rounds)
+
+    if not setting.probe or len(sizes) == 1:
+        times = {size: run(size, requests) for size in sizes}
+        best = min(sizes, key=lambda size: times[size][0])
+        return best, times[best]
+    # spread over the row, so that every length is met
+    some = requests[:: max(1, len(requests) // setting.probe)][: setting.probe]
+    probed = {size: run(size, some)[0] for size in sizes}
+    print(f"    HFLM on {len(some)}: " + ", ".join(f"{s:.1f} s at {size}" for size, s in probed.items()), flush=True)
+    best = min(sizes, key=lambda size: probed[size])
+    return best, run(best, requests)
 
 
 def score(plan: Plan, answers: Mapping[str, Response]) -> float:
@@ -184,17 +212,18 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     is_text = isinstance(requests[0], Generate)
     sizes = setting.batch_sizes or ((8, 16, 32) if is_text else (1, 8, 32))
     before = backend.took()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    held = resident("VmRSS")
     seconds, mine = timed(lambda: ours(backend, requests), setting.rounds)
-    after = backend.took()
+    after, peak = backend.took(), resident("VmHWM")
     spent = {key: (after[key] - before.get(key, 0)) / setting.rounds for key in ("computed_tokens", "new_tokens")}
-    times = {size: timed(lambda size=size: theirs(backend, requests, size), setting.rounds) for size in sizes}  # type: ignore[misc]
-    best = min(times, key=lambda size: times[size][0])
-    slow, other = times[best]
+    best, (slow, other) = best_of_theirs(backend, requests, sizes, setting)
     encoded = backend.tokenizer().encode(requests)
     line = (
         f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s against {slow:.1f} s (batch {best}): "
         f"{slow / seconds:.1f} times, aim {row.aim}; scores {score(plan, mine):.3f} and {score(plan, other):.3f}; "
-        f"{spent['computed_tokens'] / sum(e.tokens for e in encoded):.1%} of prompt tokens computed"
+        f"{spent['computed_tokens'] / sum(e.tokens for e in encoded):.1%} of prompt tokens computed; "
+        f"{peak - held:.2f} GB at most beside the weights"
     )
     if is_text:
         own = own_generate(backend, [r for r in requests if isinstance(r, Generate)])
@@ -216,13 +245,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--new-tokens", type=int)
     parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))))
+    parser.add_argument("--probe", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--slots", type=int, default=TorchOptions.slots)
     options = parser.parse_args()
     rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
     setting = Setting(
-        Source("mirror", options.data_root), options.docs, options.new_tokens, options.batch_sizes, options.rounds
-    )
+        Source("mirror", options.data_root), options.docs, options.new_tokens, options.batch_sizes,
+        options.probe, options.rounds,
+    )  # fmt: skip
     backend = TorchBackend(TorchOptions(dtype=options.dtype, slots=options.slots))
     backend.check()
     print(f"{options.dtype}, {torch.get_num_threads()} threads; packed by {backend.way.name}", flush=True)
