@@ -4,9 +4,10 @@
                                      [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
 
 For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
-beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, and for
-scores how far from the limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass
-reaches), our most memory beside the weights (those of the first row tell the most: freed memory is used again). For generation: tokens a second beside transformers' own ``generate`` at batch 32.
+beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, our most
+memory beside the weights (the first row's tells the most: what is freed is used again), and for scores how far from the
+limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass reaches). For generation:
+tokens a second beside transformers' own ``generate`` at batch 32.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def plan_of(row: Row, setting: Setting) -> Plan:
 
 def timed(run: Callable[[], Mapping[str, Response]], rounds: int) -> tuple[float, Mapping[str, Response]]:
     """The best time of some rounds, and the answers."""
-    best, answers = float("inf"), {}
+    best: float = float("inf")
+    answers: Mapping[str, Response] = {}
     for _ in range(rounds):
         began = time.perf_counter()
         answers = run()
@@ -110,6 +112,11 @@ def resident(key: str) -> float:
     """What this process holds now (``VmRSS``) or held at most (``VmHWM``), in GB; Linux alone tells."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith(key))
+
+
+def forget_peak() -> None:
+    """Let ``VmHWM`` begin again."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def ours(backend: TorchBackend, requests: Sequence[Request]) -> dict[str, Response]:
@@ -133,8 +140,8 @@ def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) 
     texts = [r for r in requests if isinstance(r, Generate)]
     arguments = [{"until": list(r.stop), "max_gen_toks": r.max_tokens, "do_sample": False} for r in texts]
     made = [Instance("generate_until", {}, (r.context, a), 0) for r, a in zip(texts, arguments, strict=True)]
-    for r, text in zip(texts, lm.generate_until(made, disable_tqdm=True) if made else (), strict=True):
-        answers[r.hash] = Generated(text, "stop", 0, 0)
+    for asking, text in zip(texts, lm.generate_until(made, disable_tqdm=True) if made else (), strict=True):
+        answers[asking.hash] = Generated(text, "stop", 0, 0)
     return answers
 
 
@@ -212,7 +219,7 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     is_text = isinstance(requests[0], Generate)
     sizes = setting.batch_sizes or ((8, 16, 32) if is_text else (1, 8, 32))
     before = backend.took()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    forget_peak()
     held = resident("VmRSS")
     seconds, mine = timed(lambda: ours(backend, requests), setting.rounds)
     after, peak = backend.took(), resident("VmHWM")

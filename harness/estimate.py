@@ -145,7 +145,8 @@ def plan_table(rows: Sequence[Estimate]) -> Table:
 
     table = Table(header_style="bold")
     table.add_column("benchmark")
-    for title in ("docs", "requests", "prompt tokens", "after sharing", "new tokens ≤", "time ≈", "price ≤"):
+    prompts = ("prompt tokens", "after sharing", "times fewer")
+    for title in ("docs", "requests", *prompts, "new tokens ≤", "time ≈", "price ≤"):
         table.add_column(title, justify="right")
     for row in rows:
         if row.name == "total":
@@ -156,6 +157,7 @@ def plan_table(rows: Sequence[Estimate]) -> Table:
             f"{row.requests:,}",
             f"{row.prompt_tokens:,}",
             f"{row.distinct_tokens:,}",
+            f"{row.prompt_tokens / row.distinct_tokens:.1f}" if row.distinct_tokens else "",
             f"{row.new_tokens:,}",
             "?" if row.seconds is None else _duration(row.seconds),
             f"${row.usd:,.2f}",

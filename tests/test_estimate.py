@@ -8,7 +8,7 @@ import pytest
 
 from harness.config import load
 from harness.errors import UserError
-from harness.estimate import Hardware, arithmetic, estimate
+from harness.estimate import Hardware, arithmetic, estimate, plan_table
 from harness.prepare import prepare
 
 
@@ -21,6 +21,9 @@ def test_shared_tokens_count_once_and_the_total_is_that_of_distinct_requests(tin
     assert shots.distinct_tokens < shots.billed_tokens == shots.prompt_tokens
     assert rows["total"].new_tokens == sum(row.new_tokens for name, row in rows.items() if name != "total")
     assert rows["total"].docs == 12
+    table = plan_table([shots])
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    assert cells["times fewer"] == [f"{shots.prompt_tokens / shots.distinct_tokens:.1f}"]
 
 
 def test_arithmetic_of_a_large_model(tiny_checkpoint: Path) -> None:

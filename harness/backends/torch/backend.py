@@ -44,12 +44,12 @@ class TorchOptions:
     """``auto`` (the checkpoint's own), ``float32``, ``bfloat16`` or ``float16``."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    batch_tokens: int = 512
-    """The most tokens in one forward pass of prompts."""
+    batch_tokens: int | None = None
+    """The most tokens in one forward pass of prompts; None plans them by the model's shape and the free memory."""
     slots: int = 64
     """The most texts that grow at once."""
     kv_memory: float | None = None
-    """The most GB of keys and values that are kept while texts grow; None takes half of what is free."""
+    """The most GB of keys and values that are kept; None takes half of what is free."""
     model_kind: str | None = None
     """``base`` or ``instruct``; None tells by the model's name."""
     max_length: int | None = None
@@ -170,6 +170,11 @@ class TorchBackend:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         return self.options.max_length or own or 2048
 
+    @property
+    def batch_tokens(self) -> int:
+        """The most tokens in one forward pass of prompts."""
+        return self.options.batch_tokens or memory.pass_tokens(self._model)
+
     def took(self) -> dict[str, Any]:
         """Tokens computed and saved, time, and why not the best way if it was not taken."""
         spent = self.spent.report()
@@ -204,12 +209,18 @@ class TorchBackend:
         way = self.way
         if way.name is not None:
             answers = scoring.score(
-                self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, way=way.name, spent=spent
+                self._model,
+                encoded,
+                limit=limit,
+                batch_tokens=self.batch_tokens,
+                kv_tokens=memory.kv_tokens(self._model, self.options.kv_memory),
+                way=way.name,
+                spent=spent,
             )
         else:
             pad = self._tokenizer.prefix_token
             answers = plain.score(
-                self._model, encoded, limit=limit, batch_tokens=self.options.batch_tokens, pad=pad, spent=spent
+                self._model, encoded, limit=limit, batch_tokens=self.batch_tokens, pad=pad, spent=spent
             )
         for batch in answers:
             yield [(requests[index], answer) for index, answer in batch]
@@ -224,7 +235,7 @@ class TorchBackend:
             done = generation.generate(
                 self._model,
                 todo,
-                batch_tokens=options.batch_tokens,
+                batch_tokens=self.batch_tokens,
                 slots=options.slots,
                 kv_tokens=memory.kv_tokens(self._model, options.kv_memory),
                 way=way.name,
@@ -232,7 +243,7 @@ class TorchBackend:
             )
         else:
             done = plain_generation.generate(
-                self._model, todo, batch_tokens=options.batch_tokens, slots=options.slots, spent=spent
+                self._model, todo, batch_tokens=self.batch_tokens, slots=options.slots, spent=spent
             )
         for batch in done:
             yield [(requests[index], answer) for index, answer in batch]

@@ -13,13 +13,13 @@ from harness.backends.base import Generated
 from harness.backends.torch import attention, head, sampling
 from harness.backends.torch.answers import Answer
 from harness.backends.torch.attention import Kept
-from harness.backends.torch.memory import out_of_memory
+from harness.backends.torch.memory import out_of_memory, within
 from harness.backends.torch.pages import PAGE, Storage, Table, pages_of
 from harness.backends.torch.prefill import Prefill
 from harness.backends.torch.scoring import Spent
 from harness.backends.torch.sharing import WORTH, Prompt, Shared, share
 from harness.backends.torch.turn import Text, Turn, parts
-from harness.errors import BackendError, UserError
+from harness.errors import BackendError
 
 if TYPE_CHECKING:
     import torch
@@ -127,11 +127,7 @@ class Flow:
                 self._shrink(needed - self._worst - self._growing * PAGE)
                 return self._prompts()
             if not self._texts:
-                raise UserError(
-                    f"backend.kv_memory holds the keys and values of {self._limit:,} tokens, "
-                    f"but up to {needed:,} are needed at once.",
-                    f"Raise backend.kv_memory to {needed / self._limit:.1f} times, or lower generation.max_tokens.",
-                )
+                within(self._limit, needed)
         return self._tokens()
 
     def _taken(self) -> int:

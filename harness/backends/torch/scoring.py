@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
 from harness.backends.torch import attention, head, reads
-from harness.backends.torch.memory import out_of_memory
+from harness.backends.torch.memory import out_of_memory, within
 from harness.backends.torch.packing import Pack, make_pack
 from harness.errors import BackendError
 from harness.plan.tokens import Encoded
@@ -54,18 +54,24 @@ class Spent:
 
 
 def score(
-    model: Any, encoded: Sequence[Encoded], *, limit: int, batch_tokens: int, way: str, spent: Spent
+    model: Any, encoded: Sequence[Encoded], *, limit: int, batch_tokens: int, kv_tokens: int, way: str, spent: Spent
 ) -> Iterator[list[tuple[int, Scored]]]:
     """Answers by request index, after each pass those that it completes.
 
+    Keys and values are kept of one path and of one pass: together no more than ``kv_tokens``.
+
     Raises:
+        UserError: the longest prompt needs more than ``kv_tokens``.
         BackendError: not even one token fits into the memory.
     """
     import torch
 
     stream, todo = reads.lay_out(encoded, limit)
     gathering = reads.Gathering(encoded, todo)
-    path = attention.Path(int(stream.depth.max()) + 1)
+    longest = int(stream.depth.max()) + 1
+    within(kv_tokens, longest + 1)
+    batch_tokens = min(batch_tokens, kv_tokens - longest)
+    path = attention.Path(longest)
     start = 0
     while start < len(stream):
         pack = make_pack(stream, start, min(start + batch_tokens, len(stream)))

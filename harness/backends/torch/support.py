@@ -104,7 +104,7 @@ def _problem(model: Any, way: str, expected: list[Scored]) -> str | None:
     sample = _sample(model.config.get_text_config().vocab_size)
     try:
         # packs shorter than the shared stem, so that the path is used
-        answers = scoring.score(model, sample, limit=64, batch_tokens=7, way=way, spent=scoring.Spent())
+        answers = scoring.score(model, sample, limit=64, batch_tokens=7, kv_tokens=1000, way=way, spent=scoring.Spent())
         scored = [answer for _, answer in sorted(pair for batch in answers for pair in batch)]
         said = _said(model, way, sample)
     except (RuntimeError, TypeError, ValueError, NotImplementedError, torch._dynamo.exc.TorchDynamoException) as error:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.backends.base import Scored
 from harness.backends.torch import attention, plain, scoring, support
 from harness.backends.torch.reads import windows
+from harness.errors import UserError
 from harness.plan.tokens import Encoded, distinct_tokens
 
 from .conftest import VOCABULARY, make_model
@@ -45,7 +46,7 @@ def one_by_one(model: Any, encoded: Sequence[Encoded], limit: int = 256) -> list
 
 def packed(model: Any, encoded: Sequence[Encoded], **options: Any) -> tuple[list[Scored], scoring.Spent]:
     spent = scoring.Spent()
-    options = {"limit": 256, "batch_tokens": 64, "way": "tiles", **options}
+    options = {"limit": 256, "batch_tokens": 64, "kv_tokens": 100_000, "way": "tiles", **options}
     pairs = [p for batch in scoring.score(model, encoded, spent=spent, **options) for p in batch]
     assert sorted(index for index, _ in pairs) == list(range(len(encoded)))
     return [answer for _, answer in sorted(pairs, key=lambda p: p[0])], spent
@@ -68,6 +69,30 @@ def test_packs_equal_scoring_one_by_one(tiny: Any, encoded: list[Encoded], size:
     inputs = [Encoded(e.context + c[:-1], []) for e in encoded for c in e.continuations]
     assert spent.computed_tokens == distinct_tokens(inputs)
     assert spent.passes == -(-spent.computed_tokens // size)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(encoded=REQUESTS, spare=st.integers(1, 20))
+def test_keys_and_values_stay_within_what_is_allowed(tiny: Any, encoded: list[Encoded], spare: int) -> None:
+    """One path and one pass are kept, however small what is left for the pass."""
+    limit = max(len(e.context) + len(c) - 1 for e in encoded for c in e.continuations) + spare
+    held = []
+    real = scoring.forward
+
+    def forward(model: Any, pack: Any, path: Any, *args: Any) -> Any:
+        held.append(pack.path + len(pack))
+        return real(model, pack, path, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "forward", forward)
+        got, _ = packed(tiny, encoded, kv_tokens=limit)
+    assert_equal(got, one_by_one(tiny, encoded), encoded)
+    assert max(held) <= limit
+
+
+def test_a_prompt_that_cannot_fit_is_named_before_it_is_begun(tiny: Any) -> None:
+    with pytest.raises(UserError, match=r"backend\.kv_memory .* 150 tokens"):
+        packed(tiny, long_requests(), kv_tokens=150)
 
 
 def long_requests(seed: int = 3) -> list[Encoded]:

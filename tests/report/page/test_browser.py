@@ -133,6 +133,16 @@ def test_keys(visit: Open, pages: Pages) -> None:
     seen.until("document.querySelector('#detail h3')?.textContent === 'gsm8k_cot/0'")
 
 
+def test_keys_that_come_at_once_count_each(visit: Open, pages: Pages) -> None:
+    seen = visit(pages("one", one)).settled()
+    press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'j'}))"
+    seen.page.evaluate(f"{press}; {press}; {press}")
+    seen.until("document.querySelector('#detail h3')?.textContent === 'gsm8k_cot/2'")
+    assert seen.page.evaluate("document.activeElement.hash").endswith("gsm8k_cot%2F2")
+    seen.page.go_back()
+    seen.until("document.querySelector('#detail h3')?.textContent === 'gsm8k_cot/1'")
+
+
 def test_light_and_dark(visit: Open, pages: Pages) -> None:
     def paper(seen: Visit) -> str:
         return str(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))

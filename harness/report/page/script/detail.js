@@ -76,7 +76,8 @@ function facts(store, doc, run, answer) {
   return list;
 }
 
-async function showDetail(store, doc, state) {
+// Nothing is shown when something else has been chosen (`stale`) before all of it was there.
+async function showDetail(store, doc, state, stale) {
   const box = document.getElementById("detail");
   const entry = await store.docs.at(doc);
   const name = nameOf(store, doc);
@@ -97,6 +98,7 @@ async function showDetail(store, doc, state) {
     if (answer.raw !== undefined) parts.push(block(answer.raw));
     parts.push(facts(store, doc, run, answer));
   }
+  if (stale()) return;
   box.replaceChildren(...parts.filter((part) => part !== null));
   box.scrollTop = 0;
 }

@@ -61,6 +61,7 @@ async function setUpSamples() {
   let found = new Uint32Array();
   let view = { page: 1, pages: 1 };
   let searching = 0;
+  let showing = 0;
   let chosenBy = null;
 
   const draw = (done) => (view = showList(store, found, state, done));
@@ -90,7 +91,8 @@ async function setUpSamples() {
       }
     } else draw(1);
     browser.classList.toggle("open", place >= 0);
-    if (place >= 0) showDetail(store, place, state).then(() => document.getElementById("detail").dispatchEvent(new Event("shown")));
+    const mine = ++showing;
+    if (place >= 0) showDetail(store, place, state, () => mine !== showing);
     else {
       const words = state.doc ? `There is no sample ${state.doc} here.` : "Choose a sample to see its prompt and answers.";
       document.getElementById("detail").replaceChildren(make("p", { className: "quiet" }, plain(words)));
@@ -138,7 +140,9 @@ async function setUpSamples() {
       const at = links.findIndex((link) => link.hasAttribute("aria-current"));
       const next = links[event.key === "j" ? at + 1 : Math.max(0, at - 1)];
       if (next) {
-        next.click();
+        // not by a click: the address would change too late for a second key
+        history.pushState(null, "", next.hash);
+        follow();
         document.querySelector("#list a[aria-current]")?.focus();
       }
     }

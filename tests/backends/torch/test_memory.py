@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.backends.torch import TorchBackend, TorchOptions, memory
+from harness.errors import UserError
+
+from .conftest import make_model
+
+
+def test_keys_and_values_are_counted_as_transformers_keeps_them(tiny: Any) -> None:
+    with torch.inference_mode():
+        cache = tiny(torch.tensor([[3, 4, 5]]), use_cache=True).past_key_values
+    held = sum(t.nbytes for layer in cache.layers for t in (layer.keys, layer.values))
+    assert memory.kv_bytes(tiny) == held / 3
+
+
+def test_a_pass_is_as_large_as_the_free_memory_allows(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    for free in (1, 100_000, 1_000_000, 10**12):
+        monkeypatch.setattr(memory, "_free", lambda model, free=free: free)
+        sizes.append(memory.pass_tokens(tiny))
+    assert sizes[0] == 1
+    assert 1 < sizes[1] < sizes[2] == 10 * sizes[1] + sizes[2] % 10 < sizes[3] == memory.FASTEST["cpu"]
+
+
+def test_a_larger_model_gets_smaller_passes(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_free", lambda model: 1_000_000)
+    assert memory.pass_tokens(make_model("Qwen2", intermediate_size=960)) < memory.pass_tokens(tiny)
+
+
+def test_a_number_of_the_user_is_taken_as_it_is(tiny_checkpoint: Path) -> None:
+    assert TorchBackend(TorchOptions(model=str(tiny_checkpoint), batch_tokens=77)).batch_tokens == 77
+    assert TorchBackend(TorchOptions(model=str(tiny_checkpoint))).batch_tokens == memory.FASTEST["cpu"]
+
+
+def test_too_little_memory_is_named_with_how_much_is_needed() -> None:
+    memory.within(100, 100)
+    with pytest.raises(UserError, match=r"kv_memory .* 100 tokens, but up to 150 .*1\.5 times"):
+        memory.within(100, 150)
