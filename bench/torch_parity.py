@@ -1,6 +1,6 @@
 """The torch backend against lm-eval's own HFLM: the same requests, the same weights, float32.
 
-    python bench/torch_parity.py --data-root FOLDER [--docs 200]
+    python bench/torch_parity.py --data-root FOLDER [--docs 200] [--batch-size 8]
 
 Prints, per benchmark, the largest difference of log-likelihoods, how often the chosen answers and the greedy flags
 agree, and how many greedy texts are identical. MMLU 1-shot, HellaSwag 0-shot and GSM8K 1-shot (64 new tokens).
@@ -44,15 +44,15 @@ class Agreement:
     """Share of requests with the same chosen answer and greedy flags, or the same text."""
 
 
-def compare(source: Source, docs: int, max_tokens: int = 64) -> list[Agreement]:
-    """Answer the same requests by both, with the embedded model."""
+def compare(source: Source, docs: int, max_tokens: int = 64, batch_size: int = 8) -> list[Agreement]:
+    """Answer the same requests by both, with the embedded model; HFLM in batches of a size."""
     from lm_eval.models.huggingface import HFLM
 
     backend = TorchBackend(TorchOptions(dtype="float32"))
     backend.check()
     settings = Settings(limit=docs, generation={"max_tokens": max_tokens})
     plan = make_plan(BENCHMARKS, source, settings, strict=True, named=True)
-    theirs = HFLM(pretrained=backend._model, tokenizer=backend.tokenizer().inner, batch_size=8)
+    theirs = HFLM(pretrained=backend._model, tokenizer=backend.tokenizer().inner, batch_size=batch_size)
     found = []
     for bench in plan.benchmarks:
         requests = list({request.hash: request for request in bench.requests}.values())
@@ -107,8 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--docs", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, default=8, help="of HFLM; 1 asks one by one")
     options = parser.parse_args()
-    for row in compare(Source("mirror", options.data_root), options.docs):
+    for row in compare(Source("mirror", options.data_root), options.docs, batch_size=options.batch_size):
         print(f"{row.benchmark:<10} {row.requests} requests, largest difference {row.largest:.1e}, same {row.same:.1%}")
 
 
