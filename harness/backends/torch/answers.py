@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Generated
+from harness.errors import UserError
 from harness.plan.request import Generate
 from harness.plan.tokens import Encoded, Tokenizer
 
@@ -43,10 +44,24 @@ class Texts:
 
     def can_complete(self, token: int, last: frozenset[str]) -> bool:
         """Whether the token may bring one of these characters, by itself or as the rest of one."""
+        text = self._decode_alone(token)
+        return LOST in text or not last.isdisjoint(text)
+
+    def tail(self, ids: Sequence[int], n: int) -> str:
+        """The text of the last n ids and of those before them that may belong to their first character.
+
+        Some tokenizers lose all neighbouring bytes if one of them is no part of a character.
+        """
+        start = max(0, len(ids) - n)
+        while start and LOST in self._decode_alone(ids[start]):
+            start -= 1
+        return self.decode(ids[start:])
+
+    def _decode_alone(self, token: int) -> str:
         text = self._alone.get(token)
         if text is None:
             text = self._alone[token] = self.decode([token])
-        return LOST in text or not last.isdisjoint(text)
+        return text
 
 
 @dataclass(eq=False)
@@ -77,6 +92,7 @@ class Answer:
         self._always = any(s[-1].isspace() and s[-1] != "\n" for s in stop)
         self._last = frozenset(s[-1] for s in stop)
         self._random: np.random.Generator | None = None
+        self._drawn = (-1, 0.0)
 
     def push(self, token: int) -> None:
         """Take the next token and see whether the answer ends."""
@@ -96,7 +112,7 @@ class Answer:
         """Whether a stop string is complete with this token: it can only be if the token brings its last character."""
         if not self._stop or not (self._always or self.texts.can_complete(token, self._last)):
             return False
-        tail = self.texts.decode(self._visible[-self._window :])
+        tail = self.texts.tail(self._visible, self._window)
         if not any(s in tail for s in self._stop):
             return False
         # what begins in the middle may decode differently
@@ -110,20 +126,35 @@ class Answer:
         return Generated(text, self.finish, len(self.context), len(self.new))
 
     def draw(self) -> float:
-        """The next number of this answer's own random stream, from 0 to 1, whatever else is in the batch."""
+        """A number from 0 to 1 for the next token, of this answer's own random stream, whatever else is in the batch.
+
+        Asked again before the token is there, when a pass is repeated, it is the same.
+        """
         if self._random is None:
             self._random = np.random.Generator(np.random.PCG64(self.request.sampling.seed))
-        return float(self._random.random())
+        if self._drawn[0] != len(self.new):
+            self._drawn = len(self.new), float(self._random.random())
+        return self._drawn[1]
 
 
 def make_answers(
     model: Any, tokenizer: Tokenizer, requests: Sequence[Generate], encoded: Sequence[Encoded], max_length: int
 ) -> list[Answer]:
-    """An answer to begin for each request; what the model has no room for is cut from the left of its context."""
+    """An answer to begin for each request; what the model has no room for is cut from the left of its context.
+
+    Raises:
+        UserError: an answer may be so long that there is no room for a context.
+    """
+    longest = max(request.max_tokens for request in requests)
+    if longest >= max_length:
+        raise UserError(
+            f"generation.max_tokens = {longest} leaves no room for a prompt: the model sees {max_length} tokens.",
+            f"Lower generation.max_tokens; {max_length // 2} leaves half for the prompt.",
+        )
     special = {id_: str(token) for id_, token in tokenizer.inner.added_tokens_decoder.items() if token.special}
     texts = Texts(tokenizer.decode, special, end_tokens(model, tokenizer))
     return [
-        Answer(index, request, ids.context[-max(1, max_length - request.max_tokens) :], texts)
+        Answer(index, request, ids.context[request.max_tokens - max_length :], texts)
         for index, (request, ids) in enumerate(zip(requests, encoded, strict=True))
     ]
 

@@ -79,8 +79,9 @@ class Path:
     def write(self, layer: int, at: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Put keys and values of a layer behind its first ``at`` tokens."""
         if layer not in self.keys:
-            self.keys[layer] = keys.new_empty((*keys.shape[:2], self.capacity, keys.shape[3]))
-            self.values[layer] = values.new_empty((*values.shape[:2], self.capacity, values.shape[3]))
+            # both or none, if memory runs out
+            made = [t.new_empty((*t.shape[:2], self.capacity, t.shape[3])) for t in (keys, values)]
+            self.keys[layer], self.values[layer] = made
         stop = at + keys.shape[2]
         self.keys[layer][:, :, at:stop] = keys
         self.values[layer][:, :, at:stop] = values

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -204,7 +204,7 @@ class TorchBackend:
         if not requests:
             return
         limit, spent = self.max_length, self.spent
-        self._warn_of_cuts(encoded, limit)
+        self._warn_of_cuts(len(e.context) + max(map(len, e.continuations)) - 1 for e in encoded)
         spent.prompt_tokens += sum(e.tokens for e in encoded)
         way = self.way
         if way.name is not None:
@@ -229,6 +229,7 @@ class TorchBackend:
         if not requests:
             return
         options, spent, way = self.options, self.spent, self.way
+        self._warn_of_cuts(len(e.context) + r.max_tokens for r, e in zip(requests, encoded, strict=True))
         todo = answers.make_answers(self._model, self._tokenizer, requests, encoded, self.max_length)
         spent.prompt_tokens += sum(len(answer.context) for answer in todo)
         if way.name is not None:
@@ -243,12 +244,22 @@ class TorchBackend:
             )
         else:
             done = plain_generation.generate(
-                self._model, todo, batch_tokens=self.batch_tokens, slots=options.slots, spent=spent
+                self._model,
+                todo,
+                batch_tokens=self.batch_tokens,
+                slots=options.slots,
+                kv_tokens=memory.kv_tokens(self._model, options.kv_memory),
+                spent=spent,
             )
         for batch in done:
             yield [(requests[index], answer) for index, answer in batch]
 
-    def _warn_of_cuts(self, encoded: list[Encoded], limit: int) -> None:
-        long = sum(len(e.context) + max(map(len, e.continuations)) - 1 > limit for e in encoded)
-        if long:
-            log.warning("%d prompts are longer than the model's %d tokens and lose their beginning", long, limit)
+    def _warn_of_cuts(self, lengths: Iterable[int]) -> None:
+        limit = self.max_length
+        if long := sum(length > limit for length in lengths):
+            log.warning(
+                "%d prompts, with room for their answers, are longer than the model's %d tokens and lose their "
+                "beginning",
+                long,
+                limit,
+            )

@@ -56,7 +56,7 @@ def generate(
 
     Raises:
         UserError: a single text needs more than ``kv_tokens``.
-        BackendError: not even one token fits into the memory.
+        BackendError: not even one token fits into the memory, or less of keys and values than ``kv_tokens``.
     """
     import torch
 
@@ -64,8 +64,15 @@ def generate(
     prefill = Prefill(model, shared, batch_tokens, way, spent)
     flow = Flow(model, shared, answers, prefill, slots, kv_tokens, spent, choose)
     while not flow.done:
-        with torch.inference_mode():
-            finished = flow.advance()
+        try:
+            with torch.inference_mode():
+                finished = flow.advance()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise BackendError(
+                f"the memory does not hold the keys and values of {kv_tokens:,} tokens; lower backend.kv_memory"
+            ) from error
         if finished:
             yield [(answer.index, answer.answer()) for answer in finished]
 
@@ -122,7 +129,10 @@ class Flow:
         self._enter()
         if len(self._texts) < self._slots and not self._waiting and not self._prefill.done:
             # room is left for the longest text, so that whatever is computed can grow
-            needed = self._taken() + self._prefill.coming + self._worst
+            others = self._taken() + self._worst
+            while others + self._prefill.coming > self._limit and not self._texts and self._prefill.narrow():
+                pass
+            needed = others + self._prefill.coming
             if needed <= self._limit:
                 self._shrink(needed - self._worst - self._growing * PAGE)
                 return self._prompts()
@@ -170,10 +180,9 @@ class Flow:
         computed = self._prefill.advance()
         self._kept |= computed.segments
         finished = []
-        for row, (prompt, kept) in enumerate(computed.prompts):
-            assert computed.logits is not None
+        for (prompt, kept), row in zip(computed.prompts, self._logits(computed.hidden), strict=True):
             answers = [self._answers[i] for i in prompt.requests]
-            for answer, token in zip(answers, self._choose(answers, computed.logits[row : row + 1]), strict=True):
+            for answer, token in zip(answers, self._choose(answers, row), strict=True):
                 answer.push(token)
                 if answer.finish is not None:
                     self._leave(prompt)
@@ -182,6 +191,23 @@ class Flow:
                 self._waiting.append((prompt, kept, left))
         self._spent.new_tokens += sum(len(prompt.requests) for prompt, _ in computed.prompts)
         return finished
+
+    def _logits(self, hidden: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The logits (1, vocabulary) of each hidden state (n, size), as many computed at once as may be held."""
+        rows, start = head.chunk_rows(self._model), 0
+        while start < len(hidden):
+            rows = min(rows, len(hidden) - start)
+            began = time.perf_counter()
+            try:
+                part = head.logits(self._model, hidden[start : start + rows])
+            except RuntimeError as error:
+                if not out_of_memory(error) or rows == 1:
+                    raise
+                rows //= 2
+                continue
+            self._spent.model_seconds += time.perf_counter() - began
+            start += rows
+            yield from part[:, None]
 
     def _tokens(self) -> list[Answer]:
         """The next token of every text."""
@@ -219,13 +245,15 @@ class Flow:
                 raise
             if len(texts) == 1:
                 raise BackendError("a forward pass of a single text does not fit into the memory") from error
-            half = len(texts) // 2
-            self._width = min(self._width, half)
-            log.warning("out of memory: going on with %d texts a pass", self._width)
-            return self._turn(texts[:half]) + self._turn(texts[half:])
-        self._spent.model_seconds += time.perf_counter() - began
-        self._spent.turns += 1
-        return chosen
+        else:
+            self._spent.model_seconds += time.perf_counter() - began
+            self._spent.turns += 1
+            return chosen
+        # not while the error is handled: its traceback keeps the tensors of the failed pass
+        half = len(texts) // 2
+        self._width = min(self._width, half)
+        log.warning("out of memory: going on with %d texts a pass", self._width)
+        return self._turn(texts[:half]) + self._turn(texts[half:])
 
     def _forward(self, texts: Sequence[Text]) -> torch.Tensor:
         """Logits after the newest token of each text (texts, vocabulary)."""

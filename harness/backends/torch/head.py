@@ -31,6 +31,11 @@ def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def chunk_rows(model: Any) -> int:
+    """How many rows of logits are held at once."""
+    return max(1, LOGITS // int(model.config.get_text_config().vocab_size))
+
+
 def read(
     model: Any, hidden: torch.Tensor, rows: Ints, targets: Ints
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -43,7 +48,7 @@ def read(
     logprobs, best = np.empty(len(rows)), np.empty(len(rows), bool)
     places, inverse = np.unique(rows, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
-    chunk = max(1, LOGITS // model.config.get_text_config().vocab_size)
+    chunk = chunk_rows(model)
     for start in range(0, len(places), chunk):
         stop = min(start + chunk, len(places))
         part = order[slice(*np.searchsorted(inverse[order], [start, stop]))]

@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UserError
 
 GIGA = 1_000_000_000
 SHARE = 0.5  # of the free memory, where the user names no number
-PASS_SHARE = 0.125
+PASS_SHARE = 0.125  # of the free memory of one device
+PASS_MOST = 0.75 * GIGA  # beside it, logits are held: together less than one GB
 # more tokens a pass are slower on a CPU, whose caches they leave, and no faster on a GPU that is busy already
 FASTEST = {"cpu": 512, "cuda": 8192}
+# what torch says on its different ways; on a CPU such an error has no type of its own
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model's shape memory depends on; attributes that a model lacks are put at what most models have."""
+
+    hidden: int
+    """Numbers of a token between layers."""
+    heads: int
+    """Query heads."""
+    groups: int
+    """Key heads."""
+    size: int
+    """Numbers of a head."""
+    inner: int
+    """Numbers of a token inside a perceptron; of all experts that one token goes to."""
+    layers: int
+    """Layers."""
+
+    @classmethod
+    def of(cls, model: Any) -> Shape:
+        """Read off a transformers model's config."""
+        config = model.config.get_text_config()
+
+        def get(name: str, default: int) -> int:
+            value = getattr(config, name, None)
+            return int(max(value) if isinstance(value, (list, tuple)) else value) if value else default
+
+        hidden = get("hidden_size", 0)
+        heads = get("num_attention_heads", 1)
+        inner = get("moe_intermediate_size", get("intermediate_size", 4 * hidden)) * get("num_experts_per_tok", 1)
+        return cls(
+            hidden,
+            heads,
+            get("num_key_value_heads", heads),
+            get("head_dim", hidden // heads),
+            inner,
+            get("num_hidden_layers", 1),
+        )
 
 
 def kv_bytes(model: Any) -> int:
     """Bytes of the keys and values of one token."""
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return int(2 * config.num_hidden_layers * groups * size * model.dtype.itemsize)
+    shape = Shape.of(model)
+    return int(2 * shape.layers * shape.groups * shape.size * model.dtype.itemsize)
 
 
 def kv_tokens(model: Any, gigabytes: float | None) -> int:
     """Tokens whose keys and values may be kept at once; without a number, half of what is free holds them."""
-    total = gigabytes * GIGA if gigabytes is not None else SHARE * _free(model)
-    return int(total // kv_bytes(model))
+    if gigabytes is not None:
+        return int(gigabytes * GIGA // kv_bytes(model))
+    free = _free(model)
+    return int(SHARE * len(free) * min(free) // kv_bytes(model))
 
 
 def pass_tokens(model: Any) -> int:
-    """Prompt tokens of one forward pass: what an eighth of the free memory holds, and no more than make it faster."""
+    """Prompt tokens of one forward pass: what some of the free memory holds, and no more than make it faster.
+
+    A token takes what goes in and out of attention and of the perceptron of one layer, counted in float32, in which
+    parts of attention are joined; and its keys and values twice, since those that are kept are copied.
+    """
+    shape = Shape.of(model)
+    one = 4 * (4 * shape.hidden + 4 * shape.heads * shape.size + 3 * shape.inner) + 2 * kv_bytes(model)
+    fit = int(min(PASS_SHARE * min(_free(model)), PASS_MOST) // one)
     device = next(iter(model.parameters())).device.type
-    fit = int(PASS_SHARE * _free(model) // _pass_bytes(model))
     return max(1, min(fit, FASTEST.get(device, FASTEST["cuda"])))
 
 
@@ -49,32 +97,23 @@ def within(limit: int, needed: int) -> None:
         )
 
 
-def _pass_bytes(model: Any) -> int:
-    """Bytes that one token of a pass takes in a layer: what goes in and out of attention and of the perceptron.
-
-    Counted in float32, in which parts of attention are joined; a token goes to all of a mixture's chosen experts.
-    """
-    config = model.config.get_text_config()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    inner = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None)
-    inner = (inner or 4 * config.hidden_size) * (getattr(config, "num_experts_per_tok", None) or 1)
-    return int(4 * (4 * config.hidden_size + 4 * config.num_attention_heads * size + 3 * inner))
-
-
-def _free(model: Any) -> int:
-    """Free bytes where the model is; of several GPUs the fullest counts for each."""
+def _free(model: Any) -> list[int]:
+    """Free bytes of each device that the model is on."""
     import psutil
     import torch
 
-    devices = {parameter.device for parameter in model.parameters()}
-    gpus = [device for device in devices if device.type == "cuda"]
-    if gpus:
-        return len(gpus) * min(torch.cuda.mem_get_info(device)[0] for device in gpus)
-    return int(psutil.virtual_memory().available)
+    gpus = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
+    if not gpus:
+        return [int(psutil.virtual_memory().available)]
+    # what torch holds and nobody uses is free, too
+    return [
+        torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+        for gpu in gpus
+    ]
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch says that memory ran out; on CPU it has no type of its own."""
+    """Whether an error of torch says that memory ran out."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in OUT_OF_MEMORY)

@@ -81,12 +81,12 @@ class Storage:
 
     def resize(self, pages: int) -> None:
         """Exactly this many pages; the first ones stay."""
-        self.capacity = pages
         for kept in (self.keys, self.values):
             for layer, old in kept.items():
                 n = min(len(old), pages)
                 kept[layer] = _grown(old, pages)
                 kept[layer][:n] = old[:n]
+        self.capacity = pages
 
     def write(self, layer: int, pages: Sequence[int], keys: torch.Tensor, values: torch.Tensor) -> None:
         """Fill pages with the keys and values (key heads, tokens, size) of a text's first tokens."""

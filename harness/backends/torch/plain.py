@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.backends.base import Scored
+from harness.backends.torch.memory import out_of_memory
 from harness.backends.torch.reads import windows
+from harness.errors import BackendError
 from harness.plan.tokens import Encoded
 
 if TYPE_CHECKING:
     from harness.backends.torch.scoring import Spent
+
+log = logging.getLogger(__name__)
 
 LOGITS = 64 * 1024 * 1024  # logits held at once
 
@@ -67,14 +73,30 @@ def batches(todo: Sequence[Row], batch_tokens: int, vocabulary: int) -> Iterator
 def score(
     model: Any, encoded: Sequence[Encoded], *, limit: int, batch_tokens: int, pad: int, spent: Spent
 ) -> Iterator[list[tuple[int, Scored]]]:
-    """Answers by request index, after each batch those that it completes."""
+    """Answers by request index, after each batch those that it completes.
+
+    Raises:
+        BackendError: not even one prompt fits into the memory.
+    """
     todo = list(rows(encoded, limit))
     left = np.bincount([row.request for row in todo], minlength=len(encoded))
     totals = [np.zeros(len(request.continuations)) for request in encoded]
     greedy = [np.ones(len(request.continuations), bool) for request in encoded]
-    for batch in batches(todo, batch_tokens, model.config.get_text_config().vocab_size):
+    waiting = deque(batches(todo, batch_tokens, model.config.get_text_config().vocab_size))
+    while waiting:
+        batch = waiting.popleft()
         began = time.perf_counter()
-        answers = _run(model, batch, pad)
+        try:
+            answers = _run(model, batch, pad)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise BackendError("a prompt by itself does not fit into the memory") from error
+            half = len(batch) // 2
+            log.warning("out of memory: %d prompts go on as two batches", len(batch))
+            waiting.extendleft((batch[half:], batch[:half]))
+            continue
         spent.model_seconds += time.perf_counter() - began
         spent.computed_tokens += sum(len(row.tokens) for row in batch)
         spent.passes += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,23 +10,52 @@ from typing import Any
 from harness.backends.base import Generated
 from harness.backends.torch import sampling
 from harness.backends.torch.answers import Answer
+from harness.backends.torch.memory import out_of_memory, within
 from harness.backends.torch.scoring import Spent
+from harness.errors import BackendError
+
+log = logging.getLogger(__name__)
 
 
 def generate(
-    model: Any, answers: Sequence[Answer], *, batch_tokens: int, slots: int, spent: Spent
+    model: Any, answers: Sequence[Answer], *, batch_tokens: int, slots: int, kv_tokens: int, spent: Spent
 ) -> Iterator[list[tuple[int, Generated]]]:
     """Answers by request index, as soon as each is finished.
 
-    A finished text leaves its batch as soon as half of the batch is done, so that its slot costs nothing more.
+    A finished text leaves its batch as soon as half of the batch is done, so that its slot costs nothing more. When
+    memory runs out, what is not finished begins again, in batches half as large.
+
+    Raises:
+        UserError: a single text needs the keys and values of more than ``kv_tokens``.
+        BackendError: not even one text fits into the memory.
     """
     todo = sorted(answers, key=lambda a: (-len(a.context), a.index))
     while todo:
-        n = 1
-        while n < min(slots, len(todo)) and (n + 1) * len(todo[0].context) <= batch_tokens:
-            n += 1
-        batch, todo = todo[:n], todo[n:]
-        yield from _run(model, batch, spent)
+        batch = _next_batch(todo, batch_tokens, slots, kv_tokens)
+        todo = todo[len(batch) :]
+        try:
+            yield from _run(model, batch, spent)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise BackendError("a text by itself does not fit into the memory") from error
+            slots = len(batch) // 2
+            log.warning("out of memory: going on with %d texts at once", slots)
+            todo = [Answer(a.index, a.request, a.context, a.texts) for a in batch if a.finish is None] + todo
+
+
+def _next_batch(todo: Sequence[Answer], batch_tokens: int, slots: int, kv_tokens: int) -> list[Answer]:
+    """As many of the first ones as there may be, padded to the longest prompt and grown to the longest answer."""
+    width, grown, n = len(todo[0].context), 0, 0
+    for answer in todo[:slots]:
+        grown = max(grown, width + answer.request.max_tokens)
+        if n and ((n + 1) * width > batch_tokens or (n + 1) * grown > kv_tokens):
+            break
+        n += 1
+        if n == 1:
+            within(kv_tokens, grown)
+    return list(todo[:n])
 
 
 def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[int, Generated]]]:

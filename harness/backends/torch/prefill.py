@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.backends.torch import attention, head, scoring
+from harness.backends.torch import attention, scoring
 from harness.backends.torch.memory import out_of_memory
-from harness.backends.torch.packing import make_pack
+from harness.backends.torch.packing import Pack, make_pack
 from harness.backends.torch.sharing import Prompt, Segment, Shared
 from harness.errors import BackendError
 
@@ -29,8 +29,8 @@ class Computed:
     """Keys and values of the segments that end in it, by number."""
     prompts: list[tuple[Prompt, attention.Kept]]
     """The prompts that end in it, with keys and values of their own parts."""
-    logits: torch.Tensor | None
-    """What follows each of these prompts (prompts, vocabulary); None if there are none."""
+    hidden: torch.Tensor
+    """The last hidden state of each of these prompts (prompts, size)."""
 
 
 class Prefill:
@@ -63,6 +63,13 @@ class Prefill:
         segments, prompts = self._between(self._start, self._stop)
         return sum(map(len, segments.values())) + sum(map(len, prompts))
 
+    def narrow(self) -> bool:
+        """Take half as many tokens a pack from now on; False if it is one already."""
+        if self._batch_tokens == 1:
+            return False
+        self._batch_tokens //= 2
+        return True
+
     @property
     def _stop(self) -> int:
         return min(self._start + self._batch_tokens, len(self._shared.stream))
@@ -83,9 +90,7 @@ class Prefill:
             pack = make_pack(self._shared.stream, self._start, self._stop)
             began = time.perf_counter()
             try:
-                hidden, step = scoring.forward(self._model, pack, self._path, self._way, whole=True)
-                computed = self._keep(hidden, step, pack.start, pack.stop)
-                step.commit()
+                computed = self._pass(pack)
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
@@ -100,13 +105,17 @@ class Prefill:
             self._start = pack.stop
             return computed
 
+    def _pass(self, pack: Pack) -> Computed:
+        hidden, step = scoring.forward(self._model, pack, self._path, self._way, whole=True)
+        computed = self._keep(hidden, step, pack.start, pack.stop)
+        step.commit()
+        return computed
+
     def _keep(self, hidden: torch.Tensor, step: attention.Step, start: int, stop: int) -> Computed:
         import torch
 
         segments, prompts = self._between(start, stop)
         kept = {number: step.lineage(s.place - start, s.start) for number, s in segments.items()}
         own = [(p, step.lineage(p.place - start, p.start)) for p in prompts]
-        if not prompts:
-            return Computed(kept, own, None)
-        rows = torch.tensor([p.place - start for p in prompts], device=hidden.device)
-        return Computed(kept, own, head.logits(self._model, hidden.index_select(0, rows)))
+        rows = torch.tensor([p.place - start for p in prompts], dtype=torch.long, device=hidden.device)
+        return Computed(kept, own, hidden.index_select(0, rows))

@@ -16,6 +16,8 @@ from harness.errors import BackendError
 from harness.plan.tokens import Encoded
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 log = logging.getLogger(__name__)
@@ -79,9 +81,7 @@ def score(
         began = time.perf_counter()
         try:
             with torch.inference_mode():
-                hidden, step = forward(model, pack, path, way)
-                logprobs, best = head.read(model, hidden, part.place - pack.start, part.target)
-                step.commit()
+                logprobs, best = _pass(model, pack, path, way, part)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -96,6 +96,16 @@ def score(
         start = pack.stop
         if done := gathering.add(part, logprobs, best):
             yield done
+
+
+def _pass(
+    model: Any, pack: Pack, path: attention.Path, way: str, part: reads.Reads
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """What is read off a pack; nothing of the pass outlives it but the path."""
+    hidden, step = forward(model, pack, path, way)
+    read = head.read(model, hidden, part.place - pack.start, part.target)
+    step.commit()
+    return read
 
 
 def forward(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -25,7 +25,7 @@ from harness.backends.torch import (
 )
 from harness.backends.torch.answers import Answer, Texts, cut, make_answers
 from harness.backends.torch.prefill import Prefill
-from harness.errors import UserError
+from harness.errors import BackendError, UserError
 from harness.plan.request import Generate, Sampling
 from harness.plan.tokens import Encoded, Tokenizer, distinct_tokens
 
@@ -174,12 +174,47 @@ def test_a_wrong_turn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "generated texts" in way.reason
 
 
+def plainly(model: Any, requests: Sequence[Generate], contexts: Sequence[list[int]], kv: int) -> list[Generated]:
+    """By padded batches."""
+    answers = begin(model, requests, contexts)
+    done = plain_generation.generate(model, answers, batch_tokens=500, slots=3, kv_tokens=kv, spent=scoring.Spent())
+    return [a for _, a in sorted((p for batch in done for p in batch), key=lambda p: p[0])]
+
+
 def test_plain_batches_equal_generating_one_by_one(tiny: Any, long_run: Any) -> None:
     requests, contexts, expected = long_run
-    done = plain_generation.generate(
-        tiny, begin(tiny, requests, contexts), batch_tokens=500, slots=3, spent=scoring.Spent()
-    )
-    assert [a for _, a in sorted((p for batch in done for p in batch), key=lambda p: p[0])] == expected
+    assert plainly(tiny, requests, contexts, kv=100_000) == expected
+
+
+def test_plain_batches_stay_within_memory(tiny: Any, long_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, contexts, expected = long_run
+    held = []
+    real = plain_generation._run
+
+    def run(model: Any, batch: list[Answer], spent: Any) -> Any:
+        held.append(len(batch) * max(len(a.context) + max(b.request.max_tokens for b in batch) for a in batch))
+        return real(model, batch, spent)
+
+    monkeypatch.setattr(plain_generation, "_run", run)
+    assert plainly(tiny, requests, contexts, kv=400) == expected
+    assert 200 < max(held) <= 400
+    with pytest.raises(UserError, match=r"backend\.kv_memory .* 150 tokens"):
+        plainly(tiny, requests, contexts, kv=150)
+
+
+def test_plain_batches_begin_again_when_memory_runs_out(
+    tiny: Any, long_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, contexts, expected = long_run
+    real = sampling.choose
+
+    def choose(answers: Sequence[Answer], logits: torch.Tensor) -> list[int]:
+        if len(answers) > 1 and len(answers[0].new) == 5:
+            raise torch.OutOfMemoryError("no memory")
+        return real(answers, logits)
+
+    monkeypatch.setattr(sampling, "choose", choose)
+    assert plainly(tiny, requests, contexts, kv=100_000) == expected
 
 
 # sampling
@@ -291,6 +326,47 @@ def test_out_of_memory_halves_and_loses_nothing(tiny: Any, long_run: Any, monkey
     assert flow(tiny, requests, contexts, slots=8, batch_tokens=300)[0] == expected
 
 
+def test_a_repeated_draw_is_the_same(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = long_contexts()
+    requests = sampled(len(contexts))
+    expected, _ = flow(tiny, requests, contexts, slots=8)
+    real = sampling.draw
+
+    def draw(probs: torch.Tensor, numbers: Sequence[float]) -> list[int]:
+        if len(numbers) > 3:
+            raise torch.OutOfMemoryError("no memory")
+        return real(probs, numbers)
+
+    monkeypatch.setattr(sampling, "draw", draw)
+    assert flow(tiny, requests, contexts, slots=8)[0] == expected
+
+
+def test_packs_become_narrow_where_little_memory_is_left(tiny: Any) -> None:
+    """What a whole pack of short prompts brings would not fit, though each of them does."""
+    contexts = [[3 + i, *range(3, 20)] for i in range(20)]
+    requests = [ask(i, max_tokens=40) for i in range(len(contexts))]
+    got, _ = flow(tiny, requests, contexts, slots=50, batch_tokens=300, kv_tokens=200)
+    assert got == one_by_one(tiny, requests, contexts)
+
+
+def test_keys_and_values_that_do_not_fit_after_all_are_the_backends_fault(
+    tiny: Any, long_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, contexts, _ = long_run
+
+    def resize(*args: Any) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(pages.Storage, "resize", resize)
+    with pytest.raises(BackendError, match=r"lower backend\.kv_memory"):
+        flow(tiny, requests, contexts)
+
+
+def test_an_answer_as_long_as_the_model_sees_is_refused(tiny: Any) -> None:
+    with pytest.raises(UserError, match=r"generation\.max_tokens = 256 leaves no room"):
+        begin(tiny, [ask(0), ask(1, max_tokens=256)], [[3], [4]])
+
+
 # stop strings
 
 
@@ -299,12 +375,27 @@ def bytes_texts(ends: frozenset[int] = frozenset({END})) -> Texts:
     return Texts(lambda ids: bytes(i - 10 for i in ids if i >= 10).decode("utf-8", "replace"), {5: "<|five|>"}, ends)
 
 
+def whole_runs() -> Texts:
+    """As above, but bytes that are no text together are lost one and all, as some tokenizers do."""
+
+    def decode(ids: Sequence[int]) -> str:
+        data = bytes(i - 10 for i in ids if i >= 10)
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return "\ufffd" * len(data)
+
+    return Texts(decode, {}, frozenset({END}))
+
+
+@pytest.mark.parametrize("texts", [bytes_texts(), whole_runs()])
 @given(
     text=st.text(st.sampled_from("aé界\n:"), max_size=12),
     stop=st.lists(st.text(st.sampled_from("aé界\n:"), min_size=1, max_size=3), max_size=3),
 )
-def test_stops_are_found_at_once_wherever_tokens_split(text: str, stop: list[str]) -> None:
-    answer = Answer(0, ask(0, stop=tuple(stop), max_tokens=1000), [1], bytes_texts())
+@example(text="界界界界\n", stop=["\n"])
+def test_stops_are_found_at_once_wherever_tokens_split(texts: Texts, text: str, stop: list[str]) -> None:
+    answer = Answer(0, ask(0, stop=tuple(stop), max_tokens=1000), [1], texts)
     for i, byte in enumerate(text.encode()):
         answer.push(byte + 10)
         so_far = text.encode()[: i + 1].decode("utf-8", "ignore")

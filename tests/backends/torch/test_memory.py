@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,15 +23,45 @@ def test_keys_and_values_are_counted_as_transformers_keeps_them(tiny: Any) -> No
 def test_a_pass_is_as_large_as_the_free_memory_allows(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for free in (1, 100_000, 1_000_000, 10**12):
-        monkeypatch.setattr(memory, "_free", lambda model, free=free: free)
+        monkeypatch.setattr(memory, "_free", lambda model, free=free: [free])
         sizes.append(memory.pass_tokens(tiny))
     assert sizes[0] == 1
     assert 1 < sizes[1] < sizes[2] == 10 * sizes[1] + sizes[2] % 10 < sizes[3] == memory.FASTEST["cpu"]
 
 
 def test_a_larger_model_gets_smaller_passes(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_free", lambda model: 1_000_000)
+    monkeypatch.setattr(memory, "_free", lambda model: [1_000_000])
     assert memory.pass_tokens(make_model("Qwen2", intermediate_size=960)) < memory.pass_tokens(tiny)
+
+
+def test_a_pass_with_its_keys_and_values_stays_below_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_free", lambda model: [10**12])
+    large = make_model("Qwen2", hidden_size=600, intermediate_size=200_000, num_hidden_layers=1)
+    shape = memory.Shape.of(large)
+    assert memory.pass_tokens(large) * 4 * 3 * shape.inner < memory.GIGA
+    assert memory.pass_tokens(large) < memory.FASTEST["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("config", "inner"),
+    [
+        ({"hidden_size": 8}, 32),
+        ({"hidden_size": 8, "intermediate_size": [16, 64]}, 64),
+        ({"hidden_size": 8, "intermediate_size": 64, "moe_intermediate_size": 16, "num_experts_per_tok": 3}, 48),
+    ],
+)
+def test_shapes_of_all_kinds_are_read(config: dict[str, Any], inner: int) -> None:
+    text = SimpleNamespace(**config)
+    shape = memory.Shape.of(SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text)))
+    assert (shape.hidden, shape.inner) == (8, inner)
+    assert shape.groups * shape.size == 8
+
+
+def test_what_says_that_memory_ran_out() -> None:
+    for text in ("DefaultCPUAllocator: can't allocate memory: you tried", "CUDA error: out of memory"):
+        assert memory.out_of_memory(RuntimeError(text))
+    assert memory.out_of_memory(torch.OutOfMemoryError("no"))
+    assert not memory.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_a_number_of_the_user_is_taken_as_it_is(tiny_checkpoint: Path) -> None:

@@ -166,6 +166,21 @@ def test_plain_batches_equal_scoring_one_by_one(tiny: Any) -> None:
     assert_equal(got, one_by_one(tiny, encoded, 200), encoded)
 
 
+def test_plain_batches_are_halved_when_memory_runs_out(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = long_requests()
+    real = plain._run
+
+    def run(model: Any, batch: list[plain.Row], pad: int) -> Any:
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("no memory")
+        return real(model, batch, pad)
+
+    monkeypatch.setattr(plain, "_run", run)
+    answers = plain.score(tiny, encoded, limit=256, batch_tokens=2000, pad=0, spent=scoring.Spent())
+    got = [answer for _, answer in sorted((p for batch in answers for p in batch), key=lambda p: p[0])]
+    assert_equal(got, one_by_one(tiny, encoded), encoded)
+
+
 @pytest.mark.parametrize("length", [3, 8, 9, 17, 40])
 def test_prompts_longer_than_the_model_lose_their_beginning(tiny: Any, length: int) -> None:
     encoded = [Encoded(list(range(3, 30)), [list(range(30, 30 + length))])]
