@@ -1,18 +1,20 @@
 """The torch backend against lm-eval's HFLM: speed, in turns, on the same checkpoint and the same prompts.
 
     python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
-                                     [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
+                                     [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1] [--speeds]
 
 For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
 beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, our most
 memory beside the weights (the first row's tells the most: what is freed is used again), and for scores how far from the
 limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass reaches). For generation:
-tokens a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides.
+tokens a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
+beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -210,6 +212,37 @@ def speed_of_generate(backend: TorchBackend, requests: Sequence[Generate]) -> fl
     return count / (time.perf_counter() - began)
 
 
+def speed_of_vllm(dtype: str, requests: Sequence[Generate]) -> float:
+    """Tokens a second of vLLM's CPU engine by this project's vLLM backend, prompts in the time."""
+    from harness.backends import make_backend
+
+    engine = make_backend("vllm", {"dtype": dtype, "engine": {"max_model_len": 4096, "enforce_eager": True}})
+    engine.check()
+    list(engine.answer([replace(requests[0], max_tokens=2)]))  # what is compiled at the first request
+    began = time.perf_counter()
+    done = [answer for batch in engine.answer(requests) for _, answer in batch]
+    return sum(answer.completion_tokens for answer in done if isinstance(answer, Generated)) / (
+        time.perf_counter() - began
+    )
+
+
+def speeds(row: Row, backend: TorchBackend, setting: Setting) -> str:
+    """Tokens a second beside transformers' ``generate``, and vLLM's CPU engine where it is installed.
+
+    Without stop strings, so that all write the same texts to the same ends.
+    """
+    asked = [replace(r, stop=()) for r in plan_of(row, setting).unique() if isinstance(r, Generate)][:GENERATE_TEXTS]
+    speed, own = speed_of_ours(backend, asked), speed_of_generate(backend, asked)
+    line = (
+        f"{row.benchmark.title:<11} {len(asked)} texts without stops: {speed:.0f} tokens/s against {own:.0f} of "
+        f"generate at batch {GENERATE_BATCH}: {speed / own:.2f} times, aim {GENERATE_AIM}"
+    )
+    if importlib.util.find_spec("vllm") is None:
+        return line
+    other = speed_of_vllm(backend.options.dtype, asked)
+    return f"{line}; {other:.0f} of vLLM's CPU engine: {speed / other:.2f} times"
+
+
 def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     """Both sides on one row, in turns; a line of results."""
     plan = plan_of(row, setting)
@@ -232,13 +265,7 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     )
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
-        # without stop strings, so that both write the same texts to the same ends
-        open_ended = [replace(r, stop=()) for r in requests if isinstance(r, Generate)][:GENERATE_TEXTS]
-        speed, own = speed_of_ours(backend, open_ended), speed_of_generate(backend, open_ended)
-        return line + (
-            f"; {same} texts the same; {len(open_ended)} texts without stops: {speed:.0f} tokens/s against {own:.0f} "
-            f"of generate at batch {GENERATE_BATCH}: {speed / own:.2f} times, aim {GENERATE_AIM}"
-        )
+        return f"{line}; {same} texts the same\n{speeds(row, backend, setting)}"
     limit = distinct_tokens(encoded) / plain_speed(backend)
     return line + f"; {seconds / limit:.2f} times the limit"
 
@@ -253,6 +280,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--probe", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--speeds", action="store_true", help="of texts, only the tokens a second; without lm-eval")
     parser.add_argument("--slots", type=int, default=TorchOptions.slots)
     options = parser.parse_args()
     rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
@@ -264,7 +292,7 @@ def main() -> None:
     backend.check()
     print(f"{options.dtype}, {torch.get_num_threads()} threads; packed by {backend.way.name}", flush=True)
     for name in options.rows.split(","):
-        print(measure(rows[name], backend, setting), flush=True)
+        print((speeds if options.speeds else measure)(rows[name], backend, setting), flush=True)
 
 
 if __name__ == "__main__":
