@@ -60,8 +60,8 @@ TEXTS = (
     Row(Benchmark("gsm8k", "GSM8K", ("gsm8k_qwen_cot",), 4, "exact_match", "flexible"), 200, 2.5),
     Row(Benchmark("humaneval", "HumanEval", ("humaneval_evalplus",), 0, "pass@1", "base"), 164, 1.5),
 )
-# in a set of many subjects, these many are measured: prompts of one subject share their shots
-SUBJECTS = {"mmlu": 3, "c_eval": 3}
+# subjects measured, of how many: prompts of one subject share their shots
+SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
@@ -85,17 +85,18 @@ class Setting:
 
 
 def plan_of(row: Row, setting: Setting) -> Plan:
-    """The docs of a row, all from as few subjects as it names."""
+    """So many docs of a row; in a set of many subjects, all from a few of them."""
+    docs = setting.docs or row.docs
+    few, many = SUBJECTS.get(row.benchmark.name, (1, 1))
     settings = Settings(
-        limit=setting.docs or row.docs,
+        limit=-(-docs * many // few),
         generation={"max_tokens": setting.new_tokens} if setting.new_tokens else {},
     )
-    benchmark = row.benchmark
-    if subjects := SUBJECTS.get(benchmark.name):
-        whole = make_plan((benchmark,), setting.source, Settings(limit=1000), strict=True, named=True)
-        names = tuple(task.name for task in whole.benchmarks[0].tasks[:subjects])
-        benchmark = Benchmark(benchmark.name, benchmark.title, names, benchmark.shots, benchmark.metric, None)
-    return make_plan((benchmark,), setting.source, settings, strict=True, named=True)
+    plan = make_plan((row.benchmark,), setting.source, settings, strict=True, named=True)
+    if many == 1:
+        return plan
+    (bench,) = plan.benchmarks
+    return replace(plan, benchmarks=(replace(bench, tasks=bench.tasks[:few]),))
 
 
 def timed(run: Callable[[], Mapping[str, Response]], rounds: int) -> tuple[float, Mapping[str, Response]]:
@@ -265,7 +266,7 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     )
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
-        return f"{line}; {same} texts the same\n{speeds(row, backend, setting)}"
+        return f"{line}; {same} texts the same"
     limit = distinct_tokens(encoded) / plain_speed(backend)
     return line + f"; {seconds / limit:.2f} times the limit"
 
@@ -292,7 +293,10 @@ def main() -> None:
     backend.check()
     print(f"{options.dtype}, {torch.get_num_threads()} threads; packed by {backend.way.name}", flush=True)
     for name in options.rows.split(","):
-        print((speeds if options.speeds else measure)(rows[name], backend, setting), flush=True)
+        if not options.speeds:
+            print(measure(rows[name], backend, setting), flush=True)
+        if rows[name] in TEXTS:
+            print(speeds(rows[name], backend, setting), flush=True)
 
 
 if __name__ == "__main__":
