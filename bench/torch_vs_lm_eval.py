@@ -51,6 +51,7 @@ class Row:
 SCORES = (
     Row(Benchmark("mmlu", "MMLU", ("mmlu_question",), 5, "acc", None), 200, 6),
     Row(Benchmark("c_eval", "C-Eval", ("c_eval_val",), 5, "acc", None), 200, 6),
+    Row(Benchmark("cmmlu", "CMMLU", ("cmmlu_letter",), 5, "acc", None), 200, 6),
     Row(Benchmark("hellaswag", "HellaSwag", ("hellaswag_text",), 10, "acc_norm", None), 200, 30),
     Row(Benchmark("arc_c", "ARC-C", ("arc_c_text",), 25, "acc_norm", None), 200, 45),
     Row(Benchmark("winogrande", "Winogrande", ("winogrande_suffix",), 5, "acc", None), 200, 4),
@@ -61,7 +62,7 @@ TEXTS = (
     Row(Benchmark("humaneval", "HumanEval", ("humaneval_evalplus",), 0, "pass@1", "base"), 164, 1.5),
 )
 # subjects measured, of how many: prompts of one subject share their shots
-SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52)}
+SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52), "cmmlu": (3, 67)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
