@@ -1,12 +1,15 @@
 """The torch backend against lm-eval's HFLM: speed, in turns, on the same checkpoint and the same prompts.
 
     python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
-                                     [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1] [--speeds]
+                                     [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
+                                     [--speeds] [--limits]
 
 For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
 beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, our most
 memory beside the weights (the first row's tells the most: what is freed is used again), and for scores how far from the
-limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass reaches). For generation:
+limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass reaches). That pass is the
+layers alone, the strictest limit; the other figure is of a pass of the whole model, which computes all logits. With
+``--limits`` lm-eval is left out, and both speeds are the best of so many rounds. For generation:
 tokens a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
 beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
 """
@@ -175,17 +178,56 @@ def score(plan: Plan, answers: Mapping[str, Response]) -> float:
     return float(next(iter(summary["benchmarks"].values()))["value"])
 
 
-def plain_speed(backend: TorchBackend) -> float:
-    """The most tokens a second of a plain forward pass, logits left out."""
+def plain_speed(forward: Callable[..., object]) -> float:
+    """The most tokens a second of a plain forward pass."""
     best = 0.0
     for size in (128, 256, 512, 1024):
         ids = torch.randint(0, 1000, (1, size))
         for _ in range(3):
             began = time.perf_counter()
             with torch.inference_mode():
-                backend._model.base_model(input_ids=ids, use_cache=False)
+                forward(input_ids=ids, use_cache=False)
             best = max(best, size / (time.perf_counter() - began))
     return best
+
+
+@dataclass
+class Limit:
+    """How fast a row could be: the best seen so far."""
+
+    tokens: int
+    """Distinct prompt tokens of the row."""
+    layers: float = 0.0
+    """Tokens a second of a plain pass through the layers."""
+    whole: float = 0.0
+    """The same with logits of all positions."""
+
+    def measure(self, backend: TorchBackend) -> None:
+        """Run plain passes; the best counts."""
+        self.layers = max(self.layers, plain_speed(backend._model.base_model))
+        self.whole = max(self.whole, plain_speed(backend._model))
+
+    def times(self, seconds: float) -> str:
+        """What a time is of the limit."""
+        return (
+            f"{seconds * self.layers / self.tokens:.2f} times the limit by {self.layers:.0f} tokens/s of plain layers, "
+            f"{seconds * self.whole / self.tokens:.2f} by {self.whole:.0f} with all logits"
+        )
+
+
+def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
+    """Ours and plain passes in turns, without lm-eval."""
+    requests = plan_of(row, setting).unique()
+    limit = Limit(distinct_tokens(backend.tokenizer().encode(requests)))
+    seconds = float("inf")
+    for _ in range(setting.rounds):
+        limit.measure(backend)
+        seconds = min(seconds, timed(lambda: ours(backend, requests), 1)[0])
+    limit.measure(backend)
+    speed = limit.tokens / seconds
+    return f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s, {speed:.0f} distinct tokens/s; " + (
+        limit.times(seconds)
+    )
 
 
 def speed_of_ours(backend: TorchBackend, requests: Sequence[Generate]) -> float:
@@ -268,8 +310,9 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
         return f"{line}; {same} texts the same"
-    limit = distinct_tokens(encoded) / plain_speed(backend)
-    return line + f"; {seconds / limit:.2f} times the limit"
+    limit = Limit(distinct_tokens(encoded))
+    limit.measure(backend)
+    return f"{line}; {limit.times(seconds)}"
 
 
 def main() -> None:
@@ -283,6 +326,7 @@ def main() -> None:
     parser.add_argument("--probe", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--speeds", action="store_true", help="of texts, only the tokens a second; without lm-eval")
+    parser.add_argument("--limits", action="store_true", help="of scores, only the distance to the limit; no lm-eval")
     parser.add_argument("--slots", type=int, default=TorchOptions.slots)
     options = parser.parse_args()
     rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
@@ -294,6 +338,9 @@ def main() -> None:
     backend.check()
     print(f"{options.dtype}, {torch.get_num_threads()} threads; packed by {backend.way.name}", flush=True)
     for name in options.rows.split(","):
+        if options.limits:
+            print(distance(rows[name], backend, setting), flush=True)
+            continue
         if not options.speeds:
             print(measure(rows[name], backend, setting), flush=True)
         if rows[name] in TEXTS:

@@ -5,7 +5,8 @@ The stream (``trie.py``) is cut into packs of a given size. Depth first, all tha
 there are, and no token is computed twice.
 
 Inside a pack, attention is laid out as tiles, so that almost nothing is computed and then masked away: a few dense ones
-over the path, one a block over the block's ancestors inside the pack, and a small masked one a block.
+over the path, one a block over the block's ancestors inside the pack, and a small masked one a block. Or as strips,
+each of which has all keys of a few queries side by side.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.backends.torch.trie import Ints, Stream
 
+Bools = npt.NDArray[np.bool_]
+
 BLOCK = 256  # queries a masked tile: fewer make more calls, more compute more that is masked away
+STRIP = 64  # queries a strip: their scores over a thousand keys fit the processor's cache
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ class Block:
     over: Ints | None
     """For each token of the block: where its descendants in the block end, counted from the start of the block.
     None if all of them form a chain, so that plain causal attention is right."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Some neighbouring queries of a pack, with all keys that any of them attends to, the path's first."""
+
+    start: int
+    """The first query, counted from the start of the pack."""
+    stop: int
+    """After the last query."""
+    path: int
+    """How many tokens of the path come first."""
+    inside: Ints
+    """The keys in the pack, counted from its start."""
+    free: int
+    """How many of the first keys all queries attend to."""
+    seen: Bools
+    """Which of the other keys each query attends to: (queries, keys after the free ones)."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +142,19 @@ def blocks(pack: Pack, size: int = BLOCK) -> Iterator[Block]:
         chain = bool((over == stop - start).all())
         reaches = _reaches(shared, start) if len(ancestors) else ()
         yield Block(start, stop, ancestors, reaches, None if chain else over)
+
+
+def strips(pack: Pack, size: int = STRIP) -> Iterator[Strip]:
+    """The pack's queries in strips of at most ``size``."""
+    inside = Stream(pack.tokens, pack.positions, pack.over)
+    until = pack.key_ends()
+    for start in range(0, len(pack), size):
+        stop = min(start + size, len(pack))
+        most, free = int(pack.shared[start]), int(pack.shared[stop - 1])
+        own = np.concatenate([inside.ancestors(start), np.arange(start, stop)])
+        queries = np.arange(start, stop)[:, None]
+        seen = np.hstack([queries < until[free:most], (own <= queries) & (queries < pack.over[own])])
+        yield Strip(start, stop, most, own, free, seen)
 
 
 def _reaches(counts: Ints, offset: int) -> tuple[Reach, ...]:

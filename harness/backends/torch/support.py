@@ -41,7 +41,7 @@ def choose(model: Any) -> Way:
         return Way(None, reason)
     reason = ""
     expected = _plain(model)
-    for name in ways(model.get_input_embeddings().weight.device.type):
+    for name in ways(model.get_input_embeddings().weight.device.type, _dtype(model)):
         problem = _problem(model, name, expected)
         if problem is None:
             return Way(name, reason)
@@ -50,9 +50,23 @@ def choose(model: Any) -> Way:
     return Way(None, reason)
 
 
-def ways(device: str) -> tuple[str, ...]:
-    """What to try on a kind of device, the best first."""
+def ways(device: str, dtype: str) -> tuple[str, ...]:
+    """What to try on a kind of device in a dtype, the best first."""
+    if device == "cpu" and dtype == "bfloat16" and _products_beat_flash():
+        return ("strips", "tiles", "mask")
     return {"cpu": ("tiles", "mask"), "cuda": ("flex", "mask")}.get(device, ("mask",))
+
+
+def _products_beat_flash() -> bool:
+    """Whether plain products of bfloat16 use the processor's instructions, and torch's flash attention does not."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16")) and not able.get("amx_bf16")
+
+
+def _dtype(model: Any) -> str:
+    return str(model.dtype).removeprefix("torch.")
 
 
 def obstacle(model: Any) -> str | None:
@@ -110,7 +124,7 @@ def _problem(model: Any, way: str, expected: list[Scored]) -> str | None:
     except (RuntimeError, TypeError, ValueError, NotImplementedError, torch._dynamo.exc.TorchDynamoException) as error:
         log.debug("packed attention by %s failed", way, exc_info=True)
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    dtype = str(model.dtype).removeprefix("torch.")
+    dtype = _dtype(model)
     wanted = [value for answer in expected for value in answer.logprobs]
     for what, got in (("log-likelihoods", [v for a in scored for v in a.logprobs]), ("generated texts'", said)):
         worst = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
