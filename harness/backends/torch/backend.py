@@ -176,9 +176,13 @@ class TorchBackend:
         return self.options.batch_tokens or memory.pass_tokens(self._model)
 
     def took(self) -> dict[str, Any]:
-        """Tokens computed and saved, time, and why not the best way if it was not taken."""
+        """Tokens computed and saved, time, how attention was computed, and why not in a better way."""
         spent = self.spent.report()
-        return {**spent, "plain_batches": self.way.reason} if spent and self.way.name is None else dict(spent)
+        if not spent:
+            return {}
+        way = self.way
+        reason = {"attention_reason": way.reason} if way.reason else {}
+        return {**spent, "attention": way.name or "plain batches", **reason}
 
     def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
         """Score requests first, then generations; each batch is yielded when it is done."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.backends.base import Scored
-from harness.backends.torch import attention, plain, scoring, support
+from harness.backends.torch import TorchBackend, TorchOptions, attention, plain, scoring, support
 from harness.backends.torch.reads import windows
 from harness.errors import UserError
+from harness.plan.request import Score
 from harness.plan.tokens import Encoded, distinct_tokens
 
 from .conftest import VOCABULARY, make_model
@@ -149,6 +151,22 @@ def test_strips_are_for_processors_whose_instructions_flash_attention_leaves_unu
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert support.choose(make_model("Llama").bfloat16()) == support.Way(best, "")
     assert support.choose(make_model("Llama")) == support.Way("tiles", "")
+
+
+@pytest.mark.parametrize(
+    ("able", "said"),
+    [({"avx512_bf16": True}, {"attention": "strips"}), ({}, {"attention": "tiles"})],
+)
+def test_the_receipt_says_how_attention_was_computed(
+    tiny_checkpoint: Path, able: dict[str, bool], said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    backend = TorchBackend(TorchOptions(model=str(tiny_checkpoint), dtype="bfloat16", device="cpu"))
+    assert backend.took() == {}
+    list(backend.answer([Score("Question: Which", " organ?\nAnswer:", (" A", " B"))]))
+    took = backend.took()
+    assert took["computed_tokens"] > 0
+    assert {key: value for key, value in took.items() if key.startswith("attention")} == said
 
 
 def test_strips_in_bfloat16_are_as_near_to_float32_as_tiles() -> None:
