@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.backends.torch.packing import Block, Pack, Reach, Strip, blocks, strips
+from harness.backends.torch.packing import Block, Bools, Pack, Reach, Strip, blocks, strips
 
 if TYPE_CHECKING:
     import torch
@@ -198,7 +198,7 @@ class Step:
         for strip in self._strips:
             n, part = strip.stop - strip.start, slice(strip.start, strip.stop)
             rows = self._indices(("strip", strip.start), strip.inside, key.device)
-            hidden = self._once(("hidden", strip.start, query.device), lambda s=strip: _hidden(s, query))
+            hidden = self._once(("hidden", strip.start, query.device), lambda s=strip: additive(s.seen, query))
             keys, values = key.index_select(2, rows), value.index_select(2, rows)
             if strip.path:
                 keys, values = _cat(path[0][:, :, : strip.path], keys), _cat(path[1][:, :, : strip.path], values)
@@ -324,24 +324,19 @@ def flash(
 
 
 def _block_mask(block: Block, query: torch.Tensor) -> torch.Tensor | None:
-    """0 where a query of the block attends to a key of the block, the lowest number elsewhere; None for a chain."""
-    import torch
-
+    """Which keys of a block its queries attend to, see :func:`additive`; None for a chain."""
     if block.over is None:
         return None
-    over = torch.from_numpy(block.over).to(query.device)
-    places = torch.arange(len(over), device=query.device)
-    seen = (places <= places[:, None]) & (places[:, None] < over)
-    mask = torch.zeros(seen.shape, dtype=query.dtype, device=query.device)
-    return mask.masked_fill_(~seen, torch.finfo(query.dtype).min)[None, None]
+    places = np.arange(len(block.over))[:, None]
+    return additive((places >= places.T) & (places < block.over), query)[None, None]
 
 
-def _hidden(strip: Strip, query: torch.Tensor) -> torch.Tensor:
-    """0 where a query of the strip attends to a key after the free ones, the lowest number elsewhere."""
+def additive(seen: Bools, like: torch.Tensor) -> torch.Tensor:
+    """0 where something is seen, the lowest number elsewhere; added to scores."""
     import torch
 
-    hidden = torch.from_numpy(~strip.seen).to(query.device)
-    return torch.zeros_like(hidden, dtype=query.dtype).masked_fill_(hidden, torch.finfo(query.dtype).min)
+    mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
+    return mask.masked_fill_(torch.from_numpy(~seen).to(like.device), torch.finfo(like.dtype).min)
 
 
 def _cat(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.backends.torch.answers import Answer
-from harness.backends.torch.attention import Kept, flash
+from harness.backends.torch.attention import Kept, additive, flash
 from harness.backends.torch.pages import PAGE, Storage, pages_of
 from harness.backends.torch.sharing import Prompt, Segment
 
@@ -165,7 +165,7 @@ class Turn:
         seen = places < self._fill[:, None]
         if window is not None:
             seen &= self._positions[self._owner][:, None] - (self._first[:, None] + places) < window
-        return _mask(seen, rows)[:, None, None]
+        return additive(seen, rows)[:, None, None]
 
     def _part_mask(self, part: Part, rows: torch.Tensor, window: int | None) -> torch.Tensor | None:
         """None where all texts of the part see the whole segment."""
@@ -173,7 +173,7 @@ class Turn:
             return None
         positions = self._positions[part.start : part.stop, None]
         seen = positions - np.arange(part.segment.start, part.segment.stop) < window
-        return None if seen.all() else _mask(np.tile(seen, (rows.shape[2], 1)), rows)[None, None]
+        return None if seen.all() else additive(np.tile(seen, (rows.shape[2], 1)), rows)[None, None]
 
     # what all layers share
 
@@ -204,11 +204,3 @@ def partial(
         scores = scores + mask
     lse = scores.logsumexp(dim=-1)
     return (scores - lse[..., None]).exp().to(value.dtype) @ value, lse
-
-
-def _mask(seen: np.ndarray[Any, Any], like: torch.Tensor) -> torch.Tensor:
-    """0 where something is seen, the lowest number elsewhere; added to scores."""
-    import torch
-
-    mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
-    return mask.masked_fill_(torch.from_numpy(~seen).to(like.device), torch.finfo(like.dtype).min)

@@ -169,11 +169,11 @@ def test_the_receipt_says_how_attention_was_computed(
     assert {key: value for key, value in took.items() if key.startswith("attention")} == said
 
 
-def test_strips_in_bfloat16_are_as_near_to_float32_as_tiles() -> None:
+def test_strips_in_bfloat16_are_about_as_near_to_float32_as_tiles() -> None:
     model, encoded = make_model("Llama"), long_requests()
     exact = [v for answer in packed(model, encoded)[0] for v in answer.logprobs]
     model.bfloat16()
-    errors = {}
+    errors = {}  # scores of this random model are far larger than a trained one's: 1.25 times was found
     for way in ("tiles", "strips"):
         found = [v for answer in packed(model, encoded, way=way)[0] for v in answer.logprobs]
         errors[way] = sum((a - b) ** 2 for a, b in zip(found, exact, strict=True)) ** 0.5
