@@ -7,9 +7,11 @@
 For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
 beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, our most
 memory beside the weights (the first row's tells the most: what is freed is used again), and for scores how far from the
-limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass reaches). That pass is the
-layers alone, the strictest limit; the other figure is of a pass of the whole model, which computes all logits. With
-``--limits`` lm-eval is left out, and both speeds are the best of so many rounds. For generation:
+limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass of the model reaches). The
+other figure is of a pass through the layers alone, without logits, beside what the row asks for at least: the
+arithmetic of its distinct tokens, each behind all of its ancestors, and of the logits that are read, over that of as
+many tokens of the plain pass through the layers. With ``--limits`` lm-eval is left out, and both speeds are the best of
+so many rounds. For generation:
 tokens a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
 beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
 """
@@ -19,10 +21,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,8 +36,9 @@ import torch
 
 from harness.backends.base import Generated, Response, Scored
 from harness.backends.torch import TorchBackend, TorchOptions
+from harness.backends.torch.reads import lay_out
 from harness.plan import Benchmark, Generate, Plan, Request, Score, Settings, Source, make_plan
-from harness.plan.tokens import distinct_tokens
+from harness.plan.tokens import Encoded, distinct_tokens
 from harness.score.programs import Execution, executing
 from harness.score.scorer import score_plan
 from harness.score.summary import summarise
@@ -67,6 +72,7 @@ TEXTS = (
 # subjects measured, of how many: prompts of one subject share their shots
 SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52), "cmmlu": (3, 67)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
+LIMIT = 1.35  # times the time of a plain pass over the distinct tokens
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
 
@@ -178,28 +184,55 @@ def score(plan: Plan, answers: Mapping[str, Response]) -> float:
     return float(next(iter(summary["benchmarks"].values()))["value"])
 
 
-def plain_speed(forward: Callable[..., object]) -> float:
-    """The most tokens a second of a plain forward pass."""
-    best = 0.0
+def plain_speed(forward: Callable[..., object]) -> tuple[float, int]:
+    """The most tokens a second of a plain forward pass, and the tokens of the text that reaches it."""
+    best = 0.0, 0
     for size in (128, 256, 512, 1024):
         ids = torch.randint(0, 1000, (1, size))
         for _ in range(3):
             began = time.perf_counter()
             with torch.inference_mode():
                 forward(input_ids=ids, use_cache=False)
-            best = max(best, size / (time.perf_counter() - began))
+            best = max(best, (size / (time.perf_counter() - began), size))
     return best
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a row cannot do without."""
+
+    tokens: int
+    """Distinct prompt tokens."""
+    pairs: int
+    """Pairs of a token and itself or one of its ancestors, over all of them."""
+    logits: int
+    """Positions at which log-probabilities are read."""
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded]) -> Work:
+        """Of some requests; the last token of a continuation is not computed, but counted, as ``harness plan`` does."""
+        stream, todo = lay_out(encoded, sys.maxsize)
+        return cls(distinct_tokens(encoded), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
+
+    def operations(self, model: Any) -> float:
+        """Floating-point operations of the matrix products, twice the multiplications, for a Llama-like decoder."""
+        config = model.config
+        weights = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        pair = 2 * config.num_hidden_layers * config.num_attention_heads * head_size
+        row = config.hidden_size * config.vocab_size
+        return 2.0 * (self.tokens * weights + self.pairs * pair + self.logits * row)
 
 
 @dataclass
 class Limit:
     """How fast a row could be: the best seen so far."""
 
-    tokens: int
-    """Distinct prompt tokens of the row."""
-    layers: float = 0.0
-    """Tokens a second of a plain pass through the layers."""
-    whole: float = 0.0
+    work: Work
+    """What the row asks for."""
+    layers: tuple[float, int] = (0.0, 0)
+    """Tokens a second of a plain pass through the layers, and the tokens of its text."""
+    whole: tuple[float, int] = (0.0, 0)
     """The same with logits of all positions."""
 
     def measure(self, backend: TorchBackend) -> None:
@@ -207,26 +240,30 @@ class Limit:
         self.layers = max(self.layers, plain_speed(backend._model.base_model))
         self.whole = max(self.whole, plain_speed(backend._model))
 
-    def times(self, seconds: float) -> str:
+    def times(self, seconds: float, backend: TorchBackend) -> str:
         """What a time is of the limit."""
+        (whole, _), (layers, size) = self.whole, self.layers
+        tokens, needed = self.work.tokens, self.work.operations(backend._model)
+        plain = Work(size, size * (size + 1) // 2, 0).operations(backend._model) * tokens / size
         return (
-            f"{seconds * self.layers / self.tokens:.2f} times the limit by {self.layers:.0f} tokens/s of plain layers, "
-            f"{seconds * self.whole / self.tokens:.2f} by {self.whole:.0f} with all logits"
+            f"{seconds * whole / tokens:.2f} times the limit by {whole:.0f} tokens/s of a plain pass, {LIMIT} allowed; "
+            f"{seconds * layers / tokens:.2f} by {layers:.0f} of its layers alone, where the arithmetic is "
+            f"{needed / plain:.2f} times theirs"
         )
 
 
 def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
     """Ours and plain passes in turns, without lm-eval."""
     requests = plan_of(row, setting).unique()
-    limit = Limit(distinct_tokens(backend.tokenizer().encode(requests)))
+    limit = Limit(Work.of(backend.tokenizer().encode(requests)))
     seconds = float("inf")
     for _ in range(setting.rounds):
         limit.measure(backend)
         seconds = min(seconds, timed(lambda: ours(backend, requests), 1)[0])
     limit.measure(backend)
-    speed = limit.tokens / seconds
+    speed = limit.work.tokens / seconds
     return f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s, {speed:.0f} distinct tokens/s; " + (
-        limit.times(seconds)
+        limit.times(seconds, backend)
     )
 
 
@@ -310,9 +347,9 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
         return f"{line}; {same} texts the same"
-    limit = Limit(distinct_tokens(encoded))
+    limit = Limit(Work.of(encoded))
     limit.measure(backend)
-    return f"{line}; {limit.times(seconds)}"
+    return f"{line}; {limit.times(seconds, backend)}"
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from harness.backends.torch.trie import Ints, Stream
 Bools = npt.NDArray[np.bool_]
 
 BLOCK = 256  # queries a masked tile: fewer make more calls, more compute more that is masked away
-STRIP = 64  # queries a strip: their scores over a thousand keys fit the processor's cache
+STRIP = 128  # queries a strip: fewer make more calls, more compute more that is masked away
 
 
 @dataclass(frozen=True)
