@@ -121,7 +121,7 @@ def lines(gains: Sequence[Gain], name: str) -> dict[str, Any]:
 
 
 def bars(speeds: dict[tuple[int, int], float], plain: dict[int, float]) -> dict[str, Any]:
-    """A chart of the speed by pack and threads, as a share of the best plain pass through the layers with as many threads."""
+    """A chart of the speed by pack and threads, as a share of the best plain pass through the layers."""
     values = [
         {"pack": str(size), "threads": str(threads), "share": rate / plain[threads], "rate": f"{rate:.0f}/s"}
         for (size, threads), rate in speeds.items()
@@ -180,7 +180,7 @@ def main() -> None:
         torch.set_num_threads(threads)
         plain[threads], _ = plain_speed(backend._model.base_model)
     speeds = {}
-    print("| tokens a pack | threads | distinct tokens/s | of plain layers at best |\n|---:|---:|---:|---:|", flush=True)
+    print("| tokens a pack | threads | distinct tokens/s | of plain layers |\n|---:|---:|---:|---:|", flush=True)
     for size in PACKS:
         for threads in THREADS:
             speeds[size, threads] = speed(replace(chosen, batch_tokens=size), asked, threads)
