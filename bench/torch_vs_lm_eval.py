@@ -169,8 +169,9 @@ def best_of_theirs(
         times = {size: run(size, requests) for size in sizes}
         best = min(sizes, key=lambda size: times[size][0])
         return best, times[best]
-    # spread over the row, so that every length is met
-    some = requests[:: max(1, len(requests) // setting.probe)][: setting.probe]
+    # spread over the row, so that every length is met; texts enough to fill the largest batch
+    count = max(setting.probe, max(sizes)) if isinstance(requests[0], Generate) else setting.probe
+    some = requests[:: max(1, len(requests) // count)][:count]
     probed = {size: run(size, some)[0] for size in sizes}
     print(f"    HFLM on {len(some)}: " + ", ".join(f"{s:.1f} s at {size}" for size, s in probed.items()), flush=True)
     best = min(sizes, key=lambda size: probed[size])

@@ -93,6 +93,8 @@ class Tokenizer:
         if not request.context:
             context = [self.prefix_token]
             whole = [self._strip_bos(next(full)) for _ in request.continuations]
+            for text, ids in zip(request.continuations, whole, strict=True):
+                _refuse_nothing(ids, text, request)
             return Encoded(context, whole)
         continuations = []
         for text in request.continuations:
@@ -104,11 +106,7 @@ class Tokenizer:
                     "Set backend.boundary=split to cut where the context alone would end, as lm-eval does.",
                 )
             continuations.append(whole_ids[len(context) :])
-            if not continuations[-1]:
-                raise UserError(
-                    f"the answer {text[:20]!r} has no tokens after the context {request.context[-20:]!r}.",
-                    "Check doc_to_choice and doc_to_target of the task.",
-                )
+            _refuse_nothing(continuations[-1], text, request)
         return Encoded(context, continuations)
 
     def template(self, messages: Sequence[Message]) -> str:
@@ -196,6 +194,15 @@ class Tokenizer:
                 return place
             return 0
         return 0
+
+
+def _refuse_nothing(ids: list[int], text: str, request: Request) -> None:
+    """An answer without tokens has no log-likelihood."""
+    if not ids:
+        raise UserError(
+            f"the answer {text[:20]!r} has no tokens after the context {request.context[-20:]!r}.",
+            "Check doc_to_choice and doc_to_target of the task.",
+        )
 
 
 def distinct_tokens(encoded: Iterable[Encoded]) -> int:

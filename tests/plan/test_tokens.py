@@ -57,6 +57,12 @@ def test_an_answer_that_merges_with_its_context_is_refused(tokenizer: Tokenizer)
     assert "backend.boundary=split" in caught.value.remedy
 
 
+@pytest.mark.parametrize("context", ["", "Answer:"])
+def test_an_answer_without_tokens_is_refused(tokenizer: Tokenizer, context: str) -> None:
+    with pytest.raises(UserError, match="the answer '' has no tokens"):
+        tokenizer.encode([Score("", context, (" B", ""))])
+
+
 def test_split_cuts_where_the_context_would_end(tokenizer: Tokenizer) -> None:
     loose = Tokenizer(tokenizer.inner, "split")
     (encoded,) = loose.encode([Score("", "Answ", ("er: Bob",))])

@@ -182,7 +182,7 @@ class TorchBackend:
             return {}
         way = self.way
         reason = {"attention_reason": way.reason} if way.reason else {}
-        return {**spent, "attention": way.name or "plain batches", **reason}
+        return {**spent, "attention": str(way), **reason}
 
     def answer(self, requests: Sequence[Request]) -> Iterator[list[tuple[Request, Response]]]:
         """Score requests first, then generations; each batch is yielded when it is done."""
@@ -190,7 +190,7 @@ class TorchBackend:
         scores = [r for r in requests if isinstance(r, Score)]
         texts = [r for r in requests if isinstance(r, Generate)]
         if self.way.name is None:
-            log.warning("prompts are computed in plain padded batches: %s", self.way.reason)
+            log.warning("prompts are not computed in packs but %s: %s", self.way, self.way.reason)
         yield from self._timed(self._score(scores, [encoded[r.hash] for r in scores]))
         yield from self._timed(self._generate(texts, [encoded[r.hash] for r in texts]))
 
@@ -222,10 +222,8 @@ class TorchBackend:
                 spent=spent,
             )
         else:
-            pad = self._tokenizer.prefix_token
-            answers = plain.score(
-                self._model, encoded, limit=limit, batch_tokens=self.batch_tokens, pad=pad, spent=spent
-            )
+            pad, batch_tokens = self._tokenizer.prefix_token, self.batch_tokens if way.padded else 1
+            answers = plain.score(self._model, encoded, limit=limit, batch_tokens=batch_tokens, pad=pad, spent=spent)
         for batch in answers:
             yield [(requests[index], answer) for index, answer in batch]
 
@@ -251,9 +249,10 @@ class TorchBackend:
                 self._model,
                 todo,
                 batch_tokens=self.batch_tokens,
-                slots=options.slots,
+                slots=options.slots if way.padded else 1,
                 kv_tokens=memory.kv_tokens(self._model, options.kv_memory),
                 spent=spent,
+                cached=way.cached,
             )
         for batch in done:
             yield [(requests[index], answer) for index, answer in batch]
@@ -263,7 +262,7 @@ class TorchBackend:
         if long := sum(length > limit for length in lengths):
             log.warning(
                 "%d prompts, with room for their answers, are longer than the model's %d tokens and lose their "
-                "beginning",
+                "beginning; cut prompts share less with each other",
                 long,
                 limit,
             )

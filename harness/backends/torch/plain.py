@@ -138,7 +138,7 @@ def _run(model: Any, batch: list[Row], pad: int) -> list[list[tuple[float, bool]
         results = []
         for i, row in enumerate(batch):
             kept = row.kept
-            logprobs = torch.log_softmax(logits[i, keep - kept :].float(), dim=-1)
+            logprobs = torch.log_softmax(logits[i, -kept:].float(), dim=-1)
             best = logprobs.argmax(dim=-1)
             if len(row.targets) > 1:
                 results.append([(logprobs[0, t[0]].item(), best[0].item() == t[0]) for t in row.targets])

@@ -10,6 +10,7 @@ from typing import Any
 from harness.backends.base import Generated
 from harness.backends.torch import sampling
 from harness.backends.torch.answers import Answer
+from harness.backends.torch.generation import Choose
 from harness.backends.torch.memory import out_of_memory, within
 from harness.backends.torch.scoring import Spent
 from harness.errors import BackendError
@@ -18,12 +19,21 @@ log = logging.getLogger(__name__)
 
 
 def generate(
-    model: Any, answers: Sequence[Answer], *, batch_tokens: int, slots: int, kv_tokens: int, spent: Spent
+    model: Any,
+    answers: Sequence[Answer],
+    *,
+    batch_tokens: int,
+    slots: int,
+    kv_tokens: int,
+    spent: Spent,
+    cached: bool = True,
+    choose: Choose = sampling.choose,
 ) -> Iterator[list[tuple[int, Generated]]]:
     """Answers by request index, as soon as each is finished.
 
     A finished text leaves its batch as soon as half of the batch is done, so that its slot costs nothing more. When
-    memory runs out, what is not finished begins again, in batches half as large.
+    memory runs out, what is not finished begins again, in batches half as large. Without ``cached`` every token's whole
+    text is computed again, for models whose cache is of a kind of its own.
 
     Raises:
         UserError: a single text needs the keys and values of more than ``kv_tokens``.
@@ -34,7 +44,7 @@ def generate(
         batch = _next_batch(todo, batch_tokens, slots, kv_tokens)
         todo = todo[len(batch) :]
         try:
-            yield from _run(model, batch, spent)
+            yield from _run(model, batch, spent, cached, choose)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -58,7 +68,9 @@ def _next_batch(todo: Sequence[Answer], batch_tokens: int, slots: int, kv_tokens
     return list(todo[:n])
 
 
-def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[int, Generated]]]:
+def _run(
+    model: Any, batch: list[Answer], spent: Spent, cached: bool, choose: Choose
+) -> Iterator[list[tuple[int, Generated]]]:
     import torch
     from transformers import DynamicCache
 
@@ -71,7 +83,7 @@ def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[i
         mask[i, width - len(answer.context) :] = 1
     ids, mask = ids.to(device), mask.to(device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache(config=model.config) if cached else None
     live = list(batch)
     spent.computed_tokens += sum(len(a.context) for a in batch)
     spent.passes += 1
@@ -83,12 +95,12 @@ def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[i
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
-                use_cache=True,
+                use_cache=cached,
                 logits_to_keep=1,
             ).logits[:, -1]
             growing = [i for i, answer in enumerate(live) if answer.finish is None]
             chosen = [0] * len(live)
-            for i, token in zip(growing, sampling.choose([live[i] for i in growing], logits[growing]), strict=True):
+            for i, token in zip(growing, choose([live[i] for i in growing], logits[growing]), strict=True):
                 chosen[i] = token
                 live[i].push(token)
         spent.model_seconds += time.perf_counter() - began
@@ -101,9 +113,11 @@ def _run(model: Any, batch: list[Answer], spent: Spent) -> Iterator[list[tuple[i
             return
         if 2 * len(keep) <= len(live):
             index = torch.tensor(keep, device=device)
-            cache.batch_select_indices(index)
-            mask, positions = mask[index], positions[index]
+            if cache is not None:
+                cache.batch_select_indices(index)
+            ids, mask, positions = ids[index], mask[index], positions[index]
             live, chosen = [live[i] for i in keep], [chosen[i] for i in keep]
-        ids = torch.tensor(chosen, device=device)[:, None]
-        positions = positions[:, -1:] + 1
+        newest, place = torch.tensor(chosen, device=device)[:, None], positions[:, -1:] + 1
+        ids = newest if cached else torch.cat([ids, newest], dim=1)
+        positions = place if cached else torch.cat([positions, place], dim=1)
         mask = torch.cat([mask, mask.new_ones((len(live), 1))], dim=1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.backends.base import Scored
-from harness.backends.torch import generation, plain, scoring
+from harness.backends.torch import generation, plain, plain_generation, scoring
 from harness.backends.torch.answers import Answer, Texts
+from harness.errors import BackendError
 from harness.plan.request import Generate
 from harness.plan.tokens import Encoded
 
@@ -23,6 +26,9 @@ KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 MOVING_ROPES = {"dynamic", "longrope"}
 TOLERANCE = {"float32": 1e-3}  # of log-likelihoods of three tokens; half precision gets half a nat
 HALF_TOLERANCE = 0.5
+WINDOW = 4  # tokens of a sliding window that is tried out
+# what a model of an unforeseen shape may raise, torch's compiler included
+FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -30,24 +36,70 @@ class Way:
     """How prompts are computed."""
 
     name: str | None
-    """One of ``attention.WAYS``; None for plain padded batches."""
+    """One of ``attention.WAYS``; None for plain batches."""
     reason: str
     """Why not a better one; empty if there is none."""
+    padded: bool = True
+    """Whether texts may be padded to plain batches; if not, they are computed one by one."""
+    cached: bool = True
+    """Whether plain generation may use a cache; if not, each token's whole text is computed again."""
+
+    def __str__(self) -> str:
+        plainly = "plain batches" if self.padded else "one by one"
+        return self.name or plainly + ("" if self.cached else ", without a cache")
 
 
 def choose(model: Any) -> Way:
     """The best way that gives this model's own results."""
+    expected = _plain(model, 1)
     if (reason := obstacle(model)) is not None:
-        return Way(None, reason)
+        return _plainly(model, reason, expected)
+    with _short_windows(model) as windows:
+        seen = _plain(model, 1) if windows else []
     reason = ""
-    expected = _plain(model)
     for name in ways(model.get_input_embeddings().weight.device.type, _dtype(model)):
         problem = _problem(model, name, expected)
+        if problem is None and windows:
+            with _short_windows(model):
+                problem = _problem(model, name, seen)
         if problem is None:
             return Way(name, reason)
         log.info("packed attention by %s does not work: %s", name, problem)
         reason = f"{name}: {problem}"
-    return Way(None, reason)
+    return _plainly(model, reason, expected)
+
+
+def _plainly(model: Any, reason: str, expected: list[Scored]) -> Way:
+    """Plain batches, or less of them where a model reads padding or has a cache of its own."""
+    sample = _sample(model.config.get_text_config().vocab_size)
+    run = partial(plain_generation.generate, model, batch_tokens=64, kv_tokens=10_000, spent=scoring.Spent())
+    got = [v for answer in _plain(model, 64) for v in answer.logprobs]
+    for padded, cached in ((True, True), (False, True), (False, False)):
+        if padded and _difference(model, expected, got) is not None:
+            continue
+        try:
+            said = _said(sample, partial(run, slots=2 if padded else 1, cached=cached))
+        except FAILURES:
+            log.debug("plain generation failed: padded %s, cached %s", padded, cached, exc_info=True)
+            continue
+        if _difference(model, expected, said) is None:
+            return Way(None, reason, padded, cached)
+    raise BackendError(f"{type(model).__name__} gives a text other numbers when it is computed token by token")
+
+
+@contextlib.contextmanager
+def _short_windows(model: Any) -> Iterator[bool]:
+    """Whether the model has sliding windows; they are a few tokens for a while, so that short texts meet them."""
+    config = model.config.get_text_config()
+    own = getattr(config, "sliding_window", None)
+    holders = [h for h in (config, *model.modules()) if own and getattr(h, "sliding_window", None) == own]
+    try:
+        for holder in holders:
+            holder.sliding_window = WINDOW
+        yield bool(holders)
+    finally:
+        for holder in holders:
+            holder.sliding_window = own
 
 
 def ways(device: str, dtype: str) -> tuple[str, ...]:
@@ -105,36 +157,40 @@ def _sample(vocabulary: int) -> list[Encoded]:
     ]
 
 
-def _plain(model: Any) -> list[Scored]:
+def _plain(model: Any, batch_tokens: int) -> list[Scored]:
     sample = _sample(model.config.get_text_config().vocab_size)
-    answers = plain.score(model, sample, limit=64, batch_tokens=64, pad=0, spent=scoring.Spent())
+    answers = plain.score(model, sample, limit=64, batch_tokens=batch_tokens, pad=0, spent=scoring.Spent())
     return [answer for _, answer in sorted(pair for batch in answers for pair in batch)]
 
 
 def _problem(model: Any, way: str, expected: list[Scored]) -> str | None:
     """Why packs do not give the expected answers, if they do not."""
-    import torch
-
     sample = _sample(model.config.get_text_config().vocab_size)
+    # packs shorter than the shared stem, so that the path is used
+    rest: dict[str, Any] = {"batch_tokens": 7, "way": way, "spent": scoring.Spent()}
     try:
-        # packs shorter than the shared stem, so that the path is used
-        answers = scoring.score(model, sample, limit=64, batch_tokens=7, kv_tokens=1000, way=way, spent=scoring.Spent())
+        answers = scoring.score(model, sample, limit=64, kv_tokens=1000, **rest)
         scored = [answer for _, answer in sorted(pair for batch in answers for pair in batch)]
-        said = _said(model, way, sample)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError, torch._dynamo.exc.TorchDynamoException) as error:
+        said = _said(sample, partial(generation.generate, model, slots=2, kv_tokens=10_000, worth=1, **rest))
+    except FAILURES as error:
         log.debug("packed attention by %s failed", way, exc_info=True)
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    dtype = _dtype(model)
-    wanted = [value for answer in expected for value in answer.logprobs]
     for what, got in (("log-likelihoods", [v for a in scored for v in a.logprobs]), ("generated texts'", said)):
-        worst = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
-        if not worst <= TOLERANCE.get(dtype, HALF_TOLERANCE):
+        if (worst := _difference(model, expected, got)) is not None:
             return f"{what} of a few tokens differ by {worst:.2g}"
     return None
 
 
-def _said(model: Any, way: str, sample: list[Encoded]) -> list[float]:
-    """Log-likelihoods of the continuations when generation is made to say them, two texts at a time."""
+def _difference(model: Any, expected: list[Scored], got: Iterable[float]) -> float | None:
+    """The largest difference of log-likelihoods, if that is more than rounding."""
+    wanted = [value for answer in expected for value in answer.logprobs]
+    worst = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
+    # what is not a number is not within the tolerance either
+    return None if worst <= TOLERANCE.get(_dtype(model), HALF_TOLERANCE) else worst
+
+
+def _said(sample: list[Encoded], run: Callable[..., Iterable[object]]) -> list[float]:
+    """Log-likelihoods of the continuations when a way to generate is made to say them."""
     import torch
 
     texts = Texts(lambda ids: "", {}, frozenset())
@@ -149,17 +205,6 @@ def _said(model: Any, way: str, sample: list[Encoded]) -> list[float]:
             sums[answer.index] += float(row[token])
         return tokens
 
-    flow = generation.generate(
-        model,
-        answers,
-        batch_tokens=7,
-        slots=2,
-        kv_tokens=10_000,
-        way=way,
-        spent=scoring.Spent(),
-        choose=choose,
-        worth=1,
-    )
-    for _ in flow:
+    for _ in run(answers=answers, choose=choose):
         pass
     return sums

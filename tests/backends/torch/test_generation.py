@@ -173,10 +173,24 @@ def test_a_wrong_turn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "generated texts" in way.reason
 
 
-def plainly(model: Any, requests: Sequence[Generate], contexts: Sequence[list[int]], kv: int) -> list[Generated]:
+def plainly(
+    model: Any,
+    requests: Sequence[Generate],
+    contexts: Sequence[list[int]],
+    kv: int,
+    slots: int = 3,
+    cached: bool = True,
+) -> list[Generated]:
     """By padded batches."""
-    answers = begin(model, requests, contexts)
-    done = plain_generation.generate(model, answers, batch_tokens=500, slots=3, kv_tokens=kv, spent=scoring.Spent())
+    done = plain_generation.generate(
+        model,
+        begin(model, requests, contexts),
+        batch_tokens=500,
+        slots=slots,
+        kv_tokens=kv,
+        spent=scoring.Spent(),
+        cached=cached,
+    )
     return [a for _, a in sorted((p for batch in done for p in batch), key=lambda p: p[0])]
 
 
@@ -185,14 +199,31 @@ def test_plain_batches_equal_generating_one_by_one(tiny: Any, long_run: Any) -> 
     assert plainly(tiny, requests, contexts, kv=100_000) == expected
 
 
+def test_models_with_a_cache_of_their_own_generate_without_it() -> None:
+    """Mamba takes its state by another name: a text went on from its newest token alone."""
+    model = make_model("Mamba", state_size=8)
+    way = support.choose(model)
+    assert (way.name, way.padded, way.cached) == (None, False, False)
+    contexts = long_contexts()[:3]
+    requests = [ask(i, max_tokens=8) for i in range(len(contexts))]
+    expected = one_by_one(model, requests, contexts)
+    assert plainly(model, requests, contexts, kv=100_000, slots=1, cached=False) == expected
+    assert plainly(model, requests, contexts, kv=100_000, slots=1) != expected
+
+
+def test_plain_batches_without_a_cache_equal_generating_one_by_one(tiny: Any, long_run: Any) -> None:
+    requests, contexts, expected = long_run
+    assert plainly(tiny, requests, contexts, kv=100_000, cached=False) == expected
+
+
 def test_plain_batches_stay_within_memory(tiny: Any, long_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     requests, contexts, expected = long_run
     held = []
     real = plain_generation._run
 
-    def run(model: Any, batch: list[Answer], spent: Any) -> Any:
+    def run(model: Any, batch: list[Answer], *rest: Any) -> Any:
         held.append(len(batch) * max(len(a.context) + max(b.request.max_tokens for b in batch) for a in batch))
-        return real(model, batch, spent)
+        return real(model, batch, *rest)
 
     monkeypatch.setattr(plain_generation, "_run", run)
     assert plainly(tiny, requests, contexts, kv=400) == expected

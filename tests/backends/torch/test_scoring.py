@@ -194,6 +194,33 @@ def test_models_that_need_plain_batches_are_named(kind: str, changes: dict[str, 
     assert reason in way.reason
 
 
+@pytest.mark.parametrize("name", ["Qwen2Moe", "Phimoe"])
+def test_windows_that_attention_is_not_told_of_are_noticed(name: str) -> None:
+    """Their masks have the window, which an exchanged attention function does not get."""
+    changes = {"use_sliding_window": True, "max_window_layers": 3} if name == "Qwen2Moe" else {}
+    model = make_model(name, sliding_window=100, **changes)
+    way = support.choose(model)
+    assert (way.name, way.padded, way.cached) == (None, True, True)
+    assert "differ by" in way.reason
+    assert model.config.sliding_window == 100
+
+
+def test_models_that_read_padding_are_scored_one_by_one() -> None:
+    """RWKV has no attention mask: what stands before a text changes its numbers."""
+    model = make_model("Rwkv", attention_hidden_size=48, context_length=256)
+    way = support.choose(model)
+    assert (way.name, way.padded, way.cached) == (None, False, False)
+    assert str(way) == "one by one, without a cache"
+    encoded = long_requests()[:3]
+    padded, alone = (
+        [a for _, a in sorted(p for b in plain.score(
+            model, encoded, limit=256, batch_tokens=size, pad=0, spent=scoring.Spent()) for p in b)]
+        for size in (2000, 1)
+    )  # fmt: skip
+    assert_equal(alone, one_by_one(model, encoded), encoded)
+    assert padded[0].logprobs != pytest.approx(alone[0].logprobs, abs=1e-2)
+
+
 def test_a_wrong_packed_pass_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("Llama")
     real = attention.Path.write

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.backends.torch.packing import Pack, blocks, make_pack
+from harness.backends.torch.packing import Pack, blocks, make_pack, strips
 from harness.backends.torch.trie import Stream, Trie
 
 # few ids, so that sequences share much
@@ -65,6 +65,7 @@ def test_packs_see_exactly_the_ancestors(sequences: list[list[int]], size: int, 
         dense = [[k for k, b, e in zip(keys, begins, ends, strict=True) if b <= q < e] for q in range(len(pack))]
         assert dense == expected
         assert tiled(pack, path, block) == expected
+        assert stripped(pack, path, block) == expected
         path = path[: pack.keep_path] + [start + k for k in pack.keep.tolist()]
     assert path == []
 
@@ -86,3 +87,17 @@ def tiled(pack: Pack, path: list[int], size: int) -> list[list[int]]:
             seen[block.start + q] += [pack.start + block.start + k for k in range(q + 1) if q < over[k]]
     assert all(len(set(keys)) == len(keys) for keys in seen)
     return [sorted(keys) for keys in seen]
+
+
+def stripped(pack: Pack, path: list[int], size: int) -> list[list[int]]:
+    """For each query, the keys that its strip shows it."""
+    seen: list[list[int]] = []
+    for strip in strips(pack, size):
+        assert strip.start == len(seen)
+        assert strip.stop - strip.start <= size
+        keys = path[: strip.path] + [pack.start + k for k in strip.inside.tolist()]
+        assert len(set(keys)) == len(keys)
+        assert strip.seen.shape == (strip.stop - strip.start, len(keys) - strip.free)
+        for row in strip.seen:
+            seen.append(keys[: strip.free] + [k for k, there in zip(keys[strip.free :], row, strict=True) if there])
+    return seen
