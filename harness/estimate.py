@@ -114,9 +114,12 @@ def _measured_speed(run_dir: Path, fingerprint: str) -> float | None:
             receipt = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # a run that is being written
-        took = receipt.get("took", {})
-        if receipt.get("model", {}).get("fingerprint") == fingerprint and took.get("seconds", 0) > 5:
-            return float(took["tokens_per_second"])
+        if receipt.get("model", {}).get("fingerprint") != fingerprint:
+            continue
+        for call in (receipt, *reversed(receipt.get("earlier", []))):
+            took = call.get("took", {})
+            if took.get("seconds", 0) > 5:
+                return float(took["tokens_per_second"])
     return None
 
 

@@ -70,7 +70,7 @@ def _evaluate(config: Config, store: Store, budget: Budget) -> Path:
     identity = identify(prepared)
     folder = run_folder(prepared, identity)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = make_receipt(prepared, identity) | {"status": "running", "started": started}
+    receipt = make_receipt(prepared, identity) | {"status": "running", "started": started} | _earlier(folder)
     write_json(folder / "receipt.json", receipt)
     print(f"run {folder.name}: {_count(prepared.plan)}", file=sys.stderr)
     plan = prepared.plan
@@ -81,7 +81,7 @@ def _evaluate(config: Config, store: Store, budget: Budget) -> Path:
         else:
             plan, collected, more = _ask_enough(prepared, store, budget)
             receipt |= more
-    except (BackendError, BudgetError) as error:
+    except (BackendError, BudgetError, UserError) as error:
         took = {"took": prepared.backend.took(), "charged_usd": budget.charged}
         write_json(folder / "receipt.json", receipt | took | {"status": "stopped", "reason": str(error)})
         raise
@@ -91,6 +91,18 @@ def _evaluate(config: Config, store: Store, budget: Budget) -> Path:
     receipt |= {"status": "complete", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(folder / "receipt.json", receipt)
     return folder
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What calls before this one computed of the same run, for its receipt; those that only read the store are not."""
+    if not (folder / "receipt.json").is_file():
+        return {}
+    old = read_receipt(folder)
+    calls = list(old.get("earlier", []))
+    if old.get("took") and old.get("totals", {}).get("asked", 1):
+        kept = ("started", "finished", "status", "totals", "took", "charged_usd")
+        calls.append({key: old[key] for key in kept if key in old})
+    return {"earlier": calls} if calls else {}
 
 
 def _say_price(prepared: Prepared, budget: Budget) -> None:

@@ -42,6 +42,11 @@ LATER = [
     (["backend.dtype=float8"], "backend.dtype = float8, which is none of auto, float32, bfloat16, float16."),
     (["backend.batch_tokens=many"], "backend.batch_tokens: Value 'many'"),
     (["backend.device=cuda:0"], "backend.device = cuda:0, but torch sees no CUDA device."),
+    (["backend.device=gpu"], "backend.device = gpu is not known."),
+    (["backend.batch_tokens=-5"], "backend.batch_tokens = -5, which is not above 0."),
+    (["backend.slots=0"], "backend.slots = 0, which is not above 0."),
+    (["backend.max_length=0"], "backend.max_length = 0, which is not above 0."),
+    (["backend.kv_memory=-1"], "backend.kv_memory = -1.0, which is not above 0."),
     (["data=mirror", "data.root=/no/such/folder"], "data.root = /no/such/folder, which is not a folder."),
 ]
 

@@ -93,9 +93,22 @@ def test_results_are_in_lm_evals_format(finished: Path) -> None:
 
 def test_an_undisturbed_second_run_asks_nothing(finished: Path, tiny_checkpoint: Path) -> None:
     before = (finished / "scores.json").read_bytes()
-    evaluate(load(overrides(tiny_checkpoint, finished.parent)))
-    assert (finished / "scores.json").read_bytes() == before
-    assert json.loads((finished / "receipt.json").read_text())["totals"]["asked"] == 0
+    first = json.loads((finished / "receipt.json").read_text())
+    for _ in range(2):
+        evaluate(load(overrides(tiny_checkpoint, finished.parent)))
+        assert (finished / "scores.json").read_bytes() == before
+        receipt = json.loads((finished / "receipt.json").read_text())
+        assert receipt["totals"]["asked"] == 0
+        # what was computed stays on record, once
+        assert [(call["took"], call["totals"]) for call in receipt["earlier"]] == [(first["took"], first["totals"])]
+
+
+def test_a_run_that_the_user_must_mend_says_so_in_its_receipt(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"backend\.kv_memory holds"):
+        evaluate(load(overrides(tiny_checkpoint, tmp_path, "backend.kv_memory=0.000001")))
+    receipt = json.loads((tmp_path / "small" / "receipt.json").read_text())
+    assert receipt["status"] == "stopped"
+    assert "backend.kv_memory" in receipt["reason"]
 
 
 def test_two_runs_from_nothing_have_identical_scores(finished: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

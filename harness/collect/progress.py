@@ -28,7 +28,9 @@ class Live(AbstractContextManager["Live"]):
         self._total = total
         self._budget = budget
         self._label = label
-        self._start = self._last = time.monotonic()
+        self._last = time.monotonic()
+        # rates count from the first batch on: what is before it is mostly the loading of a model
+        self._since, self._before = self._last, 0
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -59,8 +61,11 @@ class Live(AbstractContextManager["Live"]):
     def update(self, done: int, tokens: int, cost: float, failed: int = 0) -> None:
         """See :class:`Reporter`."""
         now = time.monotonic()
-        passed = max(now - self._start, 1e-9)
-        rate = f"{done / passed:.1f}/s"
+        first = not self._before
+        speed = (done - self._before) / max(now - self._since, 1e-9)
+        if first:
+            self._since, self._before = now, done
+        rate = f"{speed:.1f}/s"
         limit = f" of ${self._budget:g}" if self._budget is not None else ""
         spent = f"{tokens:,} tokens" + (f", ${cost:.4f}{limit}" if cost else "")
         spent += f", {failed} failed" if failed else ""
@@ -68,9 +73,5 @@ class Live(AbstractContextManager["Live"]):
             self._progress.update(self._task, completed=done, rate=rate, spent=spent)
         elif now - self._last >= LINE_EVERY or done == self._total:
             self._last = now
-            left = (self._total - done) * passed / max(done, 1)
-            print(
-                f"{self._label}: {done}/{self._total} requests, {rate}, {spent}, about {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            left = "" if first or not speed else f", about {(self._total - done) / speed:.0f} s left"
+            print(f"{self._label}: {done}/{self._total} requests, {rate}, {spent}{left}", file=sys.stderr, flush=True)

@@ -85,6 +85,7 @@ class TorchBackend:
                 )
         self._one_of("dtype", loading.DTYPES)
         self._one_of("boundary", ("strict", "split"))
+        self._positive("batch_tokens", "slots", "kv_memory", "max_length")
         loading.resolve_device(self.options.device)
         if self.checkpoint.gguf and importlib.util.find_spec("gguf") is None:
             raise UserError(
@@ -97,6 +98,13 @@ class TorchBackend:
             raise UserError(
                 f"backend.{key} = {value}, which is none of {', '.join(allowed)}.", did_you_mean(value, allowed)
             )
+
+    def _positive(self, *keys: str) -> None:
+        for key in keys:
+            value = getattr(self.options, key)
+            if value is not None and not value > 0:
+                remedy = "null takes what fits." if getattr(TorchOptions, key) is None else "64 is usual."
+                raise UserError(f"backend.{key} = {value}, which is not above 0.", f"Give a positive number; {remedy}")
 
     @functools.cached_property
     def checkpoint(self) -> files.Checkpoint:

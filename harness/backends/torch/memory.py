@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,8 @@ def within(limit: int, needed: int) -> None:
         raise UserError(
             f"backend.kv_memory holds the keys and values of {limit:,} tokens, "
             f"but up to {needed:,} are needed at once.",
-            f"Raise backend.kv_memory to {needed / max(limit, 1):.1f} times, or lower generation.max_tokens or shots.",
+            f"Raise backend.kv_memory to {math.ceil(10 * needed / max(limit, 1)) / 10:g} times or more, or lower the "
+            "shots or generation.max_tokens.",
         )
 
 

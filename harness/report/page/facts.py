@@ -162,6 +162,8 @@ class Cost:
 def cost(run: Run) -> Cost:
     """Time, tokens and dollars, as far as the receipt knows them."""
     totals, took = run.receipt.get("totals") or {}, run.receipt.get("took") or {}
+    if not took and (earlier := run.receipt.get("earlier")):
+        took = earlier[-1]["took"]
     whole, saved = took.get("prompt_tokens"), took.get("saved_tokens")
     return Cost(
         totals.get("asked"), totals.get("stored"), totals.get("prompt_tokens"), totals.get("completion_tokens"),

@@ -71,5 +71,9 @@ def test_a_number_of_the_user_is_taken_as_it_is(tiny_checkpoint: Path) -> None:
 
 def test_too_little_memory_is_named_with_how_much_is_needed() -> None:
     memory.within(100, 100)
-    with pytest.raises(UserError, match=r"kv_memory .* 100 tokens, but up to 150"):
+    with pytest.raises(UserError, match=r"kv_memory .* 100 tokens, but up to 150") as caught:
         memory.within(100, 150)
+    assert "to 1.5 times or more" in caught.value.remedy
+    with pytest.raises(UserError) as caught:
+        memory.within(651, 663)
+    assert "to 1.1 times or more" in caught.value.remedy
