@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 LOGITS = 16 * 1024 * 1024  # logits held at once: 32 MB in bfloat16
-ROWS_ON_CPU = 16  # rows turned into float32 at once: they fit the processor's cache
+CHUNK_ON_CPU = 128  # rows of logits held at once, at most: more leave the processor's caches
+ROWS_ON_CPU = 16  # of those, rows turned into float32 at once
 
 
 def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
@@ -33,7 +34,8 @@ def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 def chunk_rows(model: Any) -> int:
     """How many rows of logits are held at once."""
-    return max(1, LOGITS // int(model.config.get_text_config().vocab_size))
+    rows = max(1, LOGITS // int(model.config.get_text_config().vocab_size))
+    return min(rows, CHUNK_ON_CPU) if model.get_output_embeddings().weight.device.type == "cpu" else rows
 
 
 def read(

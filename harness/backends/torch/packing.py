@@ -22,7 +22,7 @@ from harness.backends.torch.trie import Ints, Stream
 
 Bools = npt.NDArray[np.bool_]
 
-BLOCK = 256  # queries a masked tile: fewer make more calls, more compute more that is masked away
+BLOCK = 128  # queries a masked tile: fewer make more calls, more compute more that is masked away
 STRIP = 128  # queries a strip: fewer make more calls, more compute more that is masked away
 
 
