@@ -10,9 +10,10 @@ memory beside the weights (the first row's tells the most: what is freed is used
 limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass of the model reaches). The
 other figure is of a pass through the layers alone, without logits, beside what the row asks for at least: the
 arithmetic of its distinct tokens, each behind all of its ancestors, and of the logits that are read, over that of as
-many tokens of the plain pass through the layers. With ``--limits`` lm-eval is left out, and both speeds are the best of
-so many rounds. For generation:
-tokens a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
+many tokens of the plain pass through the layers. With ``--limits`` lm-eval is left out, both speeds are the best of so
+many rounds, and medians of the rounds are printed beside plain passes that go on for some seconds: where a processor's
+speed changes within a second, the best single pass tells of moments that nothing longer reaches. For generation: tokens
+a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
 beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
 """
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +74,7 @@ TEXTS = (
 # subjects measured, of how many: prompts of one subject share their shots
 SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52), "cmmlu": (3, 67)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
+STEADY = 3.0  # seconds of plain passes one after another
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
 
@@ -184,6 +187,16 @@ def score(plan: Plan, answers: Mapping[str, Response]) -> float:
     return float(next(iter(summary["benchmarks"].values()))["value"])
 
 
+def steady_speed(forward: Callable[..., object], size: int) -> float:
+    """Tokens a second of plain passes of so many tokens, one after another for some seconds."""
+    ids, done, began = torch.randint(0, 1000, (1, size)), 0, time.perf_counter()
+    with torch.inference_mode():
+        while time.perf_counter() - began < STEADY:
+            forward(input_ids=ids, use_cache=False)
+            done += size
+    return done / (time.perf_counter() - began)
+
+
 def plain_speed(forward: Callable[..., object]) -> tuple[float, int]:
     """The most tokens a second of a plain forward pass, and the tokens of the text that reaches it."""
     best = 0.0, 0
@@ -256,14 +269,21 @@ def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
     """Ours and plain passes in turns, without lm-eval."""
     requests = plan_of(row, setting).unique()
     limit = Limit(Work.of(backend.tokenizer().encode(requests)))
-    seconds = float("inf")
+    took: list[float] = []
+    whole: list[float] = []
+    layers: list[float] = []
     for _ in range(setting.rounds):
         limit.measure(backend)
-        seconds = min(seconds, timed(lambda: ours(backend, requests), 1)[0])
+        whole.append(steady_speed(backend._model, limit.whole[1]))
+        layers.append(steady_speed(backend._model.base_model, limit.layers[1]))
+        took.append(timed(lambda: ours(backend, requests), 1)[0])
     limit.measure(backend)
-    speed = limit.work.tokens / seconds
-    return f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s, {speed:.0f} distinct tokens/s; " + (
-        limit.times(seconds, backend)
+    tokens, best, usual = limit.work.tokens, min(took), statistics.median(took)
+    steady = [usual * statistics.median(speeds) / tokens for speeds in (whole, layers)]
+    return (
+        f"{row.benchmark.title:<11} {len(requests)} requests: {best:.1f} s, {tokens / best:.0f} distinct tokens/s; "
+        f"{limit.times(best, backend)}; medians: {steady[0]:.2f} times the limit by plain passes for {STEADY:.0f} s, "
+        f"{steady[1]:.2f} by their layers alone"
     )
 
 
