@@ -24,7 +24,7 @@ from harness.collect import Store, collect
 from harness.errors import BackendError, UserError
 from harness.paths import project_root
 from harness.plan import Generate, Request, Score
-from tests.backends.replicas.engines import Complaining, Dying, Elsewhere, Instant, Slow
+from tests.backends.replicas.engines import Complaining, Dying, Elsewhere, Instant, Slow, Together
 from tests.conftest import RuleBackend, rule_answer
 
 pytestmark = pytest.mark.timeout(200)
@@ -66,7 +66,7 @@ def collected(backend: Backend, folder: Path, requests: list[Request] = REQUESTS
 
 
 def test_two_answer_as_one_and_both_work(tmp_path: Path) -> None:
-    found = collected(replicated(partial(Slow, tmp_path, 0.01)), tmp_path)
+    found = collected(replicated(partial(Together, tmp_path, 0.01)), tmp_path)
     assert found.responses == {request.hash: rule_answer(request) for request in REQUESTS}
     # the same responses under the same fingerprint: one engine has nothing left to ask
     assert collected(RuleBackend(), tmp_path).totals.asked == 0
