@@ -5,9 +5,10 @@ The model is a transformers model as it is: its attention function is exchanged 
 
 Four ways, the same results:
 
-- ``tiles``, on CPU: each query's keys fall into a few dense rectangles (see ``packing.py``) and one masked block; the
-  parts are joined by their log-sum-exps, as in FlashAttention (Dao et al. 2022, section 3.1).
-- ``strips``, on CPUs with AVX-512's instructions for bfloat16: a few queries at a time, all of their keys side by side,
+- ``tiles``, on CPU: what neighbouring queries have in common on the path by a few dense tiles, the other keys of some
+  queries at a time by a masked one; the parts are joined by their log-sum-exps, as in FlashAttention (Dao et al. 2022,
+  section 3.1).
+- ``strips``, on CPUs with AVX-512's instructions for bfloat16: some queries at a time, all of their keys side by side,
   in one product, a masked softmax and another product. Torch's flash attention leaves these instructions unused, and
   takes up to twice as long; on the other hand scores are rounded to bfloat16 here, as in transformers' eager attention.
 - ``flex``, on CUDA: FlexAttention with a block mask, compiled; fully masked blocks are skipped.
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.backends.torch.packing import Block, Bools, Pack, Reach, Strip, blocks, strips
+from harness.backends.torch.packing import Bools, Pack, Strip, strips, tiles
+from harness.backends.torch.trie import Ints
 
 if TYPE_CHECKING:
     import torch
@@ -110,9 +112,8 @@ class Step:
         self._whole: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = {} if whole else None
         self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._longest = int(pack.positions.max()) + 1
-        self._blocks: list[Block] = list(blocks(pack)) if way == "tiles" else []
-        self._strips: list[Strip] = list(strips(pack)) if way == "strips" else []
-        self._reaches = pack.path_reaches()
+        self._strips: list[Strip] = list(strips(pack)) if way in ("tiles", "strips") else []
+        self._tiles = list(tiles(self._strips))
         self._made: dict[tuple[Any, ...], Any] = {}
 
     def commit(self) -> None:
@@ -152,11 +153,10 @@ class Step:
         self._kept[layer] = key.index_select(2, keep), value.index_select(2, keep)
         if window is not None and self._longest <= window:
             window = None
-        # a window that matters cuts through the tiles
-        if self.way == "tiles" and window is None:
-            return self._tiles(layer, query, key, value, scaling)
-        if self.way == "strips" and window is None:
-            return self._in_strips(layer, query, key, value, scaling)
+        # a window that matters cuts through them
+        if self._strips and window is None:
+            ways = {"tiles": self._in_tiles, "strips": self._in_strips}
+            return ways[self.way](layer, query, key, value, scaling)
         n = self.pack.path
         if n:
             key = _cat(self.path.keys[layer][:, :, :n], key)
@@ -165,26 +165,27 @@ class Step:
             return self._flex(query, key, value, scaling, window)
         return self._masked(query, key, value, scaling, window)
 
-    # tiles
+    # tiles and strips
 
-    def _tiles(
+    def _in_tiles(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
     ) -> torch.Tensor:
-        out = Joined(query, scaling)
-        for block in self._blocks:
-            part = slice(block.start, block.stop)
-            mask = self._once(("block", block.start, query.device), lambda b=block: _block_mask(b, query))
-            out.first(part, key[:, :, part], value[:, :, part], mask)
-        for block in self._blocks:
-            if block.reaches:
-                rows = self._indices(("ancestors", block.start), block.ancestors, key.device)
-                keys, values = key.index_select(2, rows), value.index_select(2, rows)
-                out.more(block.reaches, keys, values)
-        if self._reaches:
-            out.more(self._reaches, self.path.keys[layer], self.path.values[layer])
-        return out.out
+        out, repeat = Joined(query, scaling), query.shape[1] // key.shape[1]
 
-    # strips
+        def mask(strip: Strip) -> torch.Tensor:
+            return additive(np.tile(strip.seen_after(strip.dense), (repeat, 1)), query)[None, None]
+
+        for strip in self._strips:
+            part = slice(strip.start, strip.stop)
+            hidden = self._once(("mask", strip.start, query.device), lambda s=strip: None if s.is_chain else mask(s))
+            out.first(part, *self._keys(layer, strip, strip.dense, key, value), hidden)
+            if strip.dense > strip.path:
+                rows = self._rows(("dense", strip.start), strip.inside[: strip.dense - strip.path], key.device)
+                out.more(part, key[:, :, rows], value[:, :, rows])
+        for tile in self._tiles:
+            keys, values = self.path.keys[layer], self.path.values[layer]
+            out.more(slice(tile.start, tile.stop), keys[:, :, : tile.keys], values[:, :, : tile.keys])
+        return out.out
 
     def _in_strips(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
@@ -194,21 +195,33 @@ class Step:
         (_, heads, _, size), groups = query.shape, key.shape[1]
         out = query.new_empty(query.shape)
         scaled = query * (size**-0.5 if scaling is None else scaling)
-        path = [self.path.keys[layer], self.path.values[layer]] if self.pack.path else []
         for strip in self._strips:
             n, part = strip.stop - strip.start, slice(strip.start, strip.stop)
-            rows = self._indices(("strip", strip.start), strip.inside, key.device)
             hidden = self._once(("hidden", strip.start, query.device), lambda s=strip: additive(s.seen, query))
-            keys, values = key.index_select(2, rows), value.index_select(2, rows)
-            if strip.path:
-                keys, values = _cat(path[0][:, :, : strip.path], keys), _cat(path[1][:, :, : strip.path], values)
-            # the query heads that share a key head become more queries of that head: no key is copied
-            folded = scaled[0, :, part].reshape(groups, heads // groups * n, size)
-            scores = torch.matmul(folded, keys[0].transpose(1, 2))
+            keys, values = self._keys(layer, strip, 0, key, value)
+            scores = torch.matmul(_fold(scaled[:, :, part], groups)[0], keys[0].transpose(1, 2))
             scores.view(heads, n, -1)[:, :, strip.free :] += hidden
             torch.softmax(scores, -1, out=scores)
             out[0, :, part] = torch.matmul(scores, values[0]).view(heads, n, size)
         return out
+
+    def _keys(
+        self, layer: int, strip: Strip, first: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a strip, without the first ones."""
+        inside = strip.inside[max(0, first - strip.path) :]
+        rows = self._rows(("keys", strip.start), inside, key.device)
+        keys, values = key[:, :, rows], value[:, :, rows]
+        if strip.path > first:
+            keys = _cat(self.path.keys[layer][:, :, first : strip.path], keys)
+            values = _cat(self.path.values[layer][:, :, first : strip.path], values)
+        return keys, values
+
+    def _rows(self, key: Any, values: Ints, device: torch.device) -> slice | torch.Tensor:
+        """What selects some tokens of the pack; nothing is copied where they are neighbours."""
+        if values[-1] - values[0] == len(values) - 1:
+            return slice(int(values[0]), int(values[-1]) + 1)
+        return self._indices(key, values, device)
 
     # dense masks
 
@@ -285,25 +298,34 @@ class Joined:
         self._lse = query.new_empty(query.shape[:3]).float()
 
     def first(self, part: slice, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> None:
-        """The queries of ``part`` over keys of the same length, masked (added to the scores) or causal."""
-        repeat = self._query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
-        out, lse = flash(self._query[:, :, part], key, value, self._scaling, mask, causal=mask is None)
-        self.out[:, :, part], self._lse[:, :, part] = out, lse
+        """The queries of ``part`` over some keys, with a mask for folded queries, or over their own keys, causal."""
+        if mask is None:
+            repeat = self._query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+            found = flash(self._query[:, :, part], key, value, self._scaling, causal=True)
+        else:
+            found = self._over(part, key, value, mask)
+        self.out[:, :, part], self._lse[:, :, part] = found
 
-    def more(self, reaches: tuple[Reach, ...], key: torch.Tensor, value: torch.Tensor) -> None:
-        """The queries of each reach also attend to its number of these keys."""
-        heads, groups = self._query.shape[1], key.shape[1]
-        for reach in reaches:
-            part = slice(reach.start, reach.stop)
-            query = self._query[:, :, part]
-            # the query heads that share a key head become more queries of that head: no key is copied
-            folded = query.reshape(1, groups, heads // groups * query.shape[2], query.shape[3])
-            out, lse = flash(folded, key[:, :, : reach.keys], value[:, :, : reach.keys], self._scaling)
-            out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
-            share = (lse - self._lse[:, :, part]).sigmoid()
-            self.out[:, :, part].lerp_(out, share[..., None].to(out.dtype))
-            self._lse[:, :, part] = lse.logaddexp(self._lse[:, :, part])
+    def more(self, part: slice, key: torch.Tensor, value: torch.Tensor) -> None:
+        """The queries of ``part`` also attend to all of these keys."""
+        out, lse = self._over(part, key, value, None)
+        share = (lse - self._lse[:, :, part]).sigmoid()
+        self.out[:, :, part].lerp_(out, share[..., None].to(out.dtype))
+        self._lse[:, :, part] = lse.logaddexp(self._lse[:, :, part])
+
+    def _over(
+        self, part: slice, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        query = self._query[:, :, part]
+        out, lse = flash(_fold(query, key.shape[1]), key, value, self._scaling, mask)
+        return out.reshape(query.shape), lse.reshape(query.shape[:3])
+
+
+def _fold(query: torch.Tensor, groups: int) -> torch.Tensor:
+    """Queries (1, heads, n, size) by key head (1, groups, heads / groups · n, size): the heads that share a key head
+    become more queries of that head, so that no key is copied."""
+    return query.reshape(1, groups, query.shape[1] // groups * query.shape[2], query.shape[3])
 
 
 def flash(
@@ -321,14 +343,6 @@ def flash(
         query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
     )
     return out, lse
-
-
-def _block_mask(block: Block, query: torch.Tensor) -> torch.Tensor | None:
-    """Which keys of a block its queries attend to, see :func:`additive`; None for a chain."""
-    if block.over is None:
-        return None
-    places = np.arange(len(block.over))[:, None]
-    return additive((places >= places.T) & (places < block.over), query)[None, None]
 
 
 def additive(seen: Bools, like: torch.Tensor) -> torch.Tensor:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.backends.torch import linear
 from harness.backends.torch.trie import Ints
 
 if TYPE_CHECKING:
     import torch
 
 LOGITS = 16 * 1024 * 1024  # logits held at once: 32 MB in bfloat16
-CHUNK_ON_CPU = 128  # rows of logits held at once, at most: more leave the processor's caches
-ROWS_ON_CPU = 16  # of those, rows turned into float32 at once
+LOGITS_ON_CPU = 2 * 1024 * 1024  # more leave the processor's caches
+ROWS_ON_CPU = 512  # rows of logits held at once, if they can be computed some columns at a time
+WHOLE_ROWS_ON_CPU = 128  # if not
+NUMBERS_ON_CPU = 512 * 1024  # of those, what is turned into float32 at once
 
 
-def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """The model's logits (n, vocabulary) of hidden states (n, size), with what some models do to them."""
+def logits(model: Any, hidden: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
+    """The model's logits (n, columns) of hidden states (n, size) for some columns of the vocabulary, with what some
+    models do to them."""
     import torch
 
     config = model.config.get_text_config()
-    out: torch.Tensor = model.get_output_embeddings()(hidden)
+    out = linear.some(model.get_output_embeddings(), hidden, columns)
     if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere
         out = out * scale
     if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
@@ -33,15 +38,16 @@ def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def chunk_rows(model: Any) -> int:
-    """How many rows of logits are held at once."""
+    """How many whole rows of logits are held at once."""
     rows = max(1, LOGITS // int(model.config.get_text_config().vocab_size))
-    return min(rows, CHUNK_ON_CPU) if model.get_output_embeddings().weight.device.type == "cpu" else rows
+    return min(rows, WHOLE_ROWS_ON_CPU) if _on_cpu(model) else rows
 
 
 def read(
     model: Any, hidden: torch.Tensor, rows: Ints, targets: Ints
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Log-probability of each target after its row of ``hidden`` (tokens, size), and whether it is the likeliest.
+    """Log-probability of each target after its row of ``hidden`` (tokens, size), and whether it is what argmax takes:
+    the likeliest, and of equally likely ones the first.
 
     The logits have the model's dtype; the log-softmax is in float32.
     """
@@ -50,19 +56,57 @@ def read(
     logprobs, best = np.empty(len(rows)), np.empty(len(rows), bool)
     places, inverse = np.unique(rows, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
-    chunk = chunk_rows(model)
+    chunk = ROWS_ON_CPU if _by_columns(model) else chunk_rows(model)
     for start in range(0, len(places), chunk):
         stop = min(start + chunk, len(places))
         part = order[slice(*np.searchsorted(inverse[order], [start, stop]))]
         index = torch.from_numpy(places[start:stop]).to(hidden.device)
-        scores = logits(model, hidden.index_select(0, index))
-        row = torch.from_numpy(inverse[part] - start).to(scores.device)
-        target = torch.from_numpy(targets[part]).to(scores.device)
-        norm, top = _normalise(scores)
-        picked = scores[row, target].float()
-        logprobs[part] = (picked - norm[row]).double().cpu().numpy()
-        best[part] = _is_first_best(scores, row, target, (picked == top[row]).cpu().numpy())
+        logprobs[part], best[part] = _read(model, hidden.index_select(0, index), inverse[part] - start, targets[part])
     return logprobs, best
+
+
+def _read(
+    model: Any, hidden: torch.Tensor, rows: Ints, targets: Ints
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """The same for hidden states (n, size) all of which are read, some columns of the vocabulary at a time."""
+    import torch
+
+    picked, first, own = np.empty(len(rows), np.float32), np.zeros(len(rows), bool), np.empty(len(rows), np.int64)
+    norms: list[torch.Tensor] = []
+    tops: list[torch.Tensor] = []
+    for number, columns in enumerate(_columns(model, len(hidden))):
+        scores = logits(model, hidden, columns)
+        norm, top = _normalise(scores)
+        norms.append(norm)
+        tops.append(top)
+        here = np.flatnonzero((columns.start <= targets) & (targets < columns.stop))
+        own[here] = number
+        row = torch.from_numpy(rows[here]).to(scores.device)
+        target = torch.from_numpy(targets[here] - columns.start).to(scores.device)
+        value = scores[row, target].float()
+        picked[here] = value.cpu().numpy()
+        largest = (value == top[row]).nonzero()[:, 0]
+        found = scores.index_select(0, row[largest]).max(dim=-1).indices
+        first[here[largest.cpu().numpy()]] = (found == target[largest]).cpu().numpy()
+    total = torch.stack(norms).logsumexp(dim=0).cpu().numpy().astype(np.float64)
+    highest = torch.stack(tops).max(dim=0).indices.cpu().numpy()
+    return picked - total[rows], first & (highest[rows] == own)
+
+
+def _columns(model: Any, rows: int) -> list[slice]:
+    """The vocabulary in equal parts, so that not too many logits of so many rows are held at once."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    parts = -(-rows * vocabulary // LOGITS_ON_CPU) if _by_columns(model) else 1
+    edges = [vocabulary * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _by_columns(model: Any) -> bool:
+    return _on_cpu(model) and linear.is_plain(model.get_output_embeddings())
+
+
+def _on_cpu(model: Any) -> bool:
+    return bool(model.get_output_embeddings().weight.device.type == "cpu")
 
 
 def _normalise(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,20 +114,14 @@ def _normalise(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     norms, tops = [], []
-    for block in torch.split(scores, ROWS_ON_CPU if scores.device.type == "cpu" else len(scores)):
-        wide = block.float()
+    rows = max(1, NUMBERS_ON_CPU // scores.shape[1]) if scores.device.type == "cpu" else len(scores)
+    # a large tensor made anew costs more than all that is done with it: the system hands its pages out one by one
+    held = scores.new_empty((min(rows, len(scores)), scores.shape[1]), dtype=torch.float32)
+    for block in torch.split(scores, rows):
+        wide = held[: len(block)].copy_(block)
         top = wide.amax(dim=-1)
-        norms.append(top + (wide - top[:, None]).exp_().sum(dim=-1).log())
+        # the softmax of the largest score tells the sum; on a CPU it takes half as long as exponentials and a sum
+        share = torch.softmax(wide, dim=-1, out=wide).amax(dim=-1)
+        norms.append(top - share.log())
         tops.append(top)
     return torch.cat(norms), torch.cat(tops)
-
-
-def _is_first_best(
-    scores: torch.Tensor, row: torch.Tensor, target: torch.Tensor, largest: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Whether the target is what argmax takes: the largest score, and of equal ones the first."""
-    best = largest.copy()
-    for i in np.flatnonzero(largest).tolist():
-        r, t = int(row[i]), int(target[i])
-        best[i] = t == 0 or bool(scores[r, :t].amax() < scores[r, t])
-    return best

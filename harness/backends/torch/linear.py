@@ -48,16 +48,43 @@ def exchange(model: Any) -> None:
             layer.__dict__["forward"] = partial(ways[layer.weight.dtype], layer)
 
 
-def multiplied(layer: torch.nn.Linear, rows: torch.Tensor) -> torch.Tensor:
-    """What a layer of float32 makes of rows (…, size)."""
-    return product(rows, layer.weight, layer.bias)
-
-
-def widened(layer: torch.nn.Linear, rows: torch.Tensor) -> torch.Tensor:
-    """What a layer of bfloat16 makes of rows (…, size), multiplied in float32."""
+def is_plain(layer: Any) -> bool:
+    """Whether a layer is a linear one without hooks, so that :func:`some` of its outputs can be computed alone."""
     import torch
 
-    weight, bias = layer.weight, layer.bias
+    own = vars(layer).get("forward")
+    return type(layer) is torch.nn.Linear and (own is None or getattr(own, "func", None) in (multiplied, widened))
+
+
+def some(layer: Any, rows: torch.Tensor, columns: slice) -> torch.Tensor:
+    """Some of the outputs that a layer makes of rows (…, size): columns of its result. They are computed alone if the
+    layer :func:`is_plain`, else cut from all of them."""
+    import torch
+
+    own = vars(layer).get("forward")
+    if columns == slice(None) or not is_plain(layer):
+        out: torch.Tensor = layer(rows)[..., columns]
+    elif own is None:
+        out = torch.nn.functional.linear(rows, *_parameters(layer, columns))
+    else:
+        out = own(rows, columns)
+    return out
+
+
+def _parameters(layer: torch.nn.Linear, columns: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return layer.weight[columns], None if layer.bias is None else layer.bias[columns]
+
+
+def multiplied(layer: torch.nn.Linear, rows: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
+    """What a layer of float32 makes of rows (…, size); some columns of it."""
+    return product(rows, *_parameters(layer, columns))
+
+
+def widened(layer: torch.nn.Linear, rows: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
+    """What a layer of bfloat16 makes of rows (…, size), multiplied in float32; some columns of it."""
+    import torch
+
+    weight, bias = _parameters(layer, columns)
     if rows.numel() < ROWS * rows.shape[-1] or rows.dtype is not weight.dtype:
         return torch.nn.functional.linear(rows, weight, bias)
     wide = rows.float()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.backends.torch.checkpoint import Checkpoint, fingerprint
 from harness.backends.torch.linear import exchange, widens_bfloat16
+from harness.backends.torch.memory import keep_freed
 from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
@@ -98,6 +99,7 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> Any:
         model.to(device)
     if device == "cpu":
         exchange(model)
+        keep_freed()
     model.eval()
     return model
 

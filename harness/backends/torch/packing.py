@@ -4,16 +4,17 @@ The stream (``trie.py``) is cut into packs of a given size. Depth first, all tha
 *path*: the ancestors of its first token. So one path is all the KV cache that scoring keeps, however many requests
 there are, and no token is computed twice.
 
-Inside a pack, attention is laid out as tiles, so that almost nothing is computed and then masked away: a few dense ones
-over the path, one a block over the block's ancestors inside the pack, and a small masked one a block. Or as strips,
-each of which has all keys of a few queries side by side.
+Inside a pack, attention is laid out in strips of a few queries, each with the keys that any of them attends to, so that
+little is computed and then masked away. What all queries of a strip attend to on the path, its neighbours mostly attend
+to as well; these keys can be taken out of the strips into a few large tiles without a mask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -22,37 +23,20 @@ from harness.backends.torch.trie import Ints, Stream
 
 Bools = npt.NDArray[np.bool_]
 
-BLOCK = 128  # queries a masked tile: fewer make more calls, more compute more that is masked away
+WORTH = 64  # keys in the pack that are worth a call of their own
 STRIP = 128  # queries a strip: fewer make more calls, more compute more that is masked away
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Some neighbouring queries of a pack, all of which attend to the same first keys of a list."""
+class Tile:
+    """Some neighbouring queries of a pack, all of which attend to the same first tokens of the path."""
 
     start: int
     """The first query, counted from the start of the pack."""
     stop: int
     """After the last query."""
     keys: int
-    """How many keys they attend to."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some neighbouring queries of a pack."""
-
-    start: int
-    """The first query, counted from the start of the pack."""
-    stop: int
-    """After the last query."""
-    ancestors: Ints
-    """The first query's ancestors inside the pack, counted from the start of the pack."""
-    reaches: tuple[Reach, ...]
-    """Which of these ancestors the queries attend to."""
-    over: Ints | None
-    """For each token of the block: where its descendants in the block end, counted from the start of the block.
-    None if all of them form a chain, so that plain causal attention is right."""
+    """How many tokens they attend to."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +55,28 @@ class Strip:
     """How many of the first keys all queries attend to."""
     seen: Bools
     """Which of the other keys each query attends to: (queries, keys after the free ones)."""
+
+    @property
+    def common(self) -> int:
+        """How many of the first tokens of the path all queries attend to."""
+        return min(self.free, self.path)
+
+    @property
+    def dense(self) -> int:
+        """How many of the free keys are worth tiles of their own: those of the path, and ancestors in the pack if there
+        are enough."""
+        ancestors = min(self.free - self.path, len(self.inside) - (self.stop - self.start))
+        return self.path + ancestors if ancestors >= WORTH else self.common
+
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether after the dense keys come the queries themselves, each of which attends to all before it."""
+        seen = self.seen_after(self.dense)
+        return seen.shape[0] == seen.shape[1] and np.array_equal(seen, np.tri(len(seen), dtype=bool))
+
+    def seen_after(self, first: int) -> Bools:
+        """Which keys each query attends to, without the first ones, which must be free."""
+        return np.hstack([np.ones((len(self.seen), self.free - first), bool), self.seen])
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,6 @@ class Pack:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def path_reaches(self) -> tuple[Reach, ...]:
-        """Which tokens of the path the queries attend to."""
-        return _reaches(self.shared, 0)
-
     def key_ends(self) -> Ints:
         """For each key, those of the path first: after which query it is no longer attended to.
 
@@ -130,35 +132,24 @@ def make_pack(stream: Stream, start: int, stop: int) -> Pack:
     )
 
 
-def blocks(pack: Pack, size: int = BLOCK) -> Iterator[Block]:
-    """The pack's queries in blocks of at most ``size``."""
-    inside = Stream(pack.tokens, pack.positions, pack.over)
-    for start in range(0, len(pack), size):
-        stop = min(start + size, len(pack))
-        over = np.minimum(pack.over[start:stop], stop) - start
-        ancestors = inside.ancestors(start)
-        # of the shared ancestors, the first ones lie on the path
-        shared = inside.shared(start, stop) - int(pack.shared[start])
-        chain = bool((over == stop - start).all())
-        reaches = _reaches(shared, start) if len(ancestors) else ()
-        yield Block(start, stop, ancestors, reaches, None if chain else over)
-
-
 def strips(pack: Pack, size: int = STRIP) -> Iterator[Strip]:
     """The pack's queries in strips of at most ``size``."""
     inside = Stream(pack.tokens, pack.positions, pack.over)
     until = pack.key_ends()
     for start in range(0, len(pack), size):
         stop = min(start + size, len(pack))
-        most, free = int(pack.shared[start]), int(pack.shared[stop - 1])
+        most, common = int(pack.shared[start]), int(pack.shared[stop - 1])
         own = np.concatenate([inside.ancestors(start), np.arange(start, stop)])
         queries = np.arange(start, stop)[:, None]
-        seen = np.hstack([queries < until[free:most], (own <= queries) & (queries < pack.over[own])])
-        yield Strip(start, stop, most, own, free, seen)
+        seen = np.hstack([queries < until[common:most], (own <= queries) & (queries < pack.over[own])])
+        # before a chain of tokens, all that is in the pack is attended to as well
+        free = int(np.argmin(np.append(seen.all(axis=0), False)))
+        yield Strip(start, stop, most, own, common + free, seen[:, free:])
 
 
-def _reaches(counts: Ints, offset: int) -> tuple[Reach, ...]:
-    """Neighbours with equal counts together, those with none (or less) left out."""
-    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
-    made = (Reach(a + offset, b + offset, int(counts[a])) for a, b in pairwise(edges) if a < b)
-    return tuple(r for r in made if r.keys > 0)
+def tiles(strips: Sequence[Strip]) -> Iterator[Tile]:
+    """What all queries of a strip attend to on the path; neighbours that have as much in common are one tile."""
+    for common, group in groupby(strips, key=lambda strip: strip.common):
+        if common:
+            first, *others = group
+            yield Tile(first.start, (others or [first])[-1].stop, common)

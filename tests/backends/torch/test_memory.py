@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +21,28 @@ def test_keys_and_values_are_counted_as_transformers_keeps_them(tiny: Any) -> No
         cache = tiny(torch.tensor([[3, 4, 5]]), use_cache=True).past_key_values
     held = sum(t.nbytes for layer in cache.layers for t in (layer.keys, layer.values))
     assert memory.kv_bytes(tiny) == held / 3
+
+
+PAGES_ASKED_FOR = """
+import resource, torch
+from harness.backends.torch import memory
+{}
+for i in range(8):
+    if i == 3:  # the first ones are new to the process
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(18 * 2**20, dtype=torch.uint8) for _ in range(3)]
+    del held
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc, whose ways are changed")
+def test_freed_memory_is_not_asked_for_again() -> None:
+    def pages(first: str) -> int:
+        code = PAGES_ASKED_FOR.format(first)
+        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    assert pages("memory.keep_freed()") < pages("") / 10
 
 
 def test_a_pass_is_as_large_as_the_free_memory_allows(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

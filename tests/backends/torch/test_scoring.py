@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.backends.base import Scored
-from harness.backends.torch import TorchBackend, TorchOptions, attention, plain, scoring, support
+from harness.backends.torch import TorchBackend, TorchOptions, attention, packing, plain, scoring, support
 from harness.backends.torch.reads import windows
 from harness.errors import UserError
 from harness.plan.request import Score
@@ -63,10 +64,22 @@ def assert_equal(got: Sequence[Scored], expected: Sequence[Scored], encoded: Seq
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(encoded=REQUESTS, size=st.integers(1, 40), way=st.sampled_from(("tiles", "strips", "mask")), order=st.randoms())
-def test_packs_equal_scoring_one_by_one(tiny: Any, encoded: list[Encoded], size: int, way: str, order: Any) -> None:
+@given(
+    encoded=REQUESTS,
+    size=st.integers(1, 40),
+    strip=st.integers(1, 40),
+    worth=st.integers(1, 5),
+    way=st.sampled_from(("tiles", "strips", "mask")),
+    order=st.randoms(),
+)
+def test_packs_equal_scoring_one_by_one(
+    tiny: Any, encoded: list[Encoded], size: int, strip: int, worth: int, way: str, order: Any
+) -> None:
     order.shuffle(encoded)
-    got, spent = packed(tiny, encoded, batch_tokens=size, way=way)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "strips", partial(packing.strips, size=strip))
+        patch.setattr(packing, "WORTH", worth)
+        got, spent = packed(tiny, encoded, batch_tokens=size, way=way)
     assert_equal(got, one_by_one(tiny, encoded), encoded)
     inputs = [Encoded(e.context + c[:-1], []) for e in encoded for c in e.continuations]
     assert spent.computed_tokens == distinct_tokens(inputs)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.backends.torch.packing import Pack, blocks, make_pack, strips
+from harness.backends.torch import packing
+from harness.backends.torch.packing import Pack, make_pack, strips, tiles
 from harness.backends.torch.trie import Stream, Trie
 
 # few ids, so that sequences share much
@@ -49,8 +51,12 @@ def test_the_order_of_the_sequences_changes_nothing(sequences: list[list[int]]) 
     assert np.array_equal(one.over, other.over)
 
 
-@given(SEQUENCES, st.integers(1, 9), st.integers(1, 5))
-def test_packs_see_exactly_the_ancestors(sequences: list[list[int]], size: int, block: int) -> None:
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEQUENCES, st.integers(1, 9), st.integers(1, 5), st.integers(1, 3))
+def test_packs_see_exactly_the_ancestors(
+    monkeypatch: pytest.MonkeyPatch, sequences: list[list[int]], size: int, block: int, worth: int
+) -> None:
+    monkeypatch.setattr(packing, "WORTH", worth)
     stream, _ = lay_out(sequences)
     path: list[int] = []  # places of the tokens that are kept, as the scorer keeps them
     for start in range(0, len(stream), size):
@@ -71,20 +77,21 @@ def test_packs_see_exactly_the_ancestors(sequences: list[list[int]], size: int, 
 
 
 def tiled(pack: Pack, path: list[int], size: int) -> list[list[int]]:
-    """For each query, the keys of all tiles together; none may come twice."""
+    """For each query, the keys of all tiles and of what is left of the strips; none may come twice."""
     seen: list[list[int]] = [[] for _ in range(len(pack))]
-    for reach in pack.path_reaches():
-        for q in range(reach.start, reach.stop):
-            seen[q] += path[: reach.keys]
-    for block in blocks(pack, size):
-        n = block.stop - block.start
-        assert n <= size
-        for reach in block.reaches:
-            for q in range(reach.start, reach.stop):
-                seen[q] += [pack.start + k for k in block.ancestors[: reach.keys].tolist()]
-        over = [n] * n if block.over is None else block.over.tolist()
-        for q in range(n):
-            seen[block.start + q] += [pack.start + block.start + k for k in range(q + 1) if q < over[k]]
+    found = list(strips(pack, size))
+    for tile in tiles(found):
+        for q in range(tile.start, tile.stop):
+            seen[q] += path[: tile.keys]
+    for strip in found:
+        keys = path[: strip.path] + [pack.start + k for k in strip.inside.tolist()]
+        rest = strip.seen_after(strip.dense)
+        if strip.is_chain:
+            assert keys[strip.dense :] == [pack.start + q for q in range(strip.start, strip.stop)]
+            assert np.array_equal(rest, np.tri(strip.stop - strip.start))
+        for q, row in zip(range(strip.start, strip.stop), rest, strict=True):
+            seen[q] += keys[strip.path : strip.dense]
+            seen[q] += [k for k, there in zip(keys[strip.dense :], row, strict=True) if there]
     assert all(len(set(keys)) == len(keys) for keys in seen)
     return [sorted(keys) for keys in seen]
 
