@@ -113,7 +113,7 @@ class Step:
         self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._longest = int(pack.positions.max()) + 1
         self._strips: list[Strip] = list(strips(pack)) if way in ("tiles", "strips") else []
-        self._tiles = list(tiles(self._strips))
+        self._tiles = list(tiles(self._strips)) if way == "tiles" else []
         self._made: dict[tuple[Any, ...], Any] = {}
 
     def commit(self) -> None:

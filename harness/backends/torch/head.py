@@ -10,15 +10,16 @@ import numpy.typing as npt
 
 from harness.backends.torch import linear
 from harness.backends.torch.trie import Ints
+from harness.errors import BackendError
 
 if TYPE_CHECKING:
     import torch
 
-LOGITS = 16 * 1024 * 1024  # logits held at once: 32 MB in bfloat16
-LOGITS_ON_CPU = 2 * 1024 * 1024  # more leave the processor's caches
-ROWS_ON_CPU = 512  # rows of logits held at once, if they can be computed some columns at a time
-WHOLE_ROWS_ON_CPU = 128  # if not
-NUMBERS_ON_CPU = 512 * 1024  # of those, what is turned into float32 at once
+LOGITS = 16 * 1024 * 1024  # whole rows of logits held at once: 32 MB in bfloat16
+WHOLE_ROWS_ON_CPU = 128  # at most
+LOGITS_ON_CPU = 2 * 1024 * 1024  # held at once where some columns can be computed alone: more leave the caches
+ROWS_ON_CPU = 512  # at most
+FLOATS_ON_CPU = 512 * 1024  # logits turned into float32 at once
 
 
 def logits(model: Any, hidden: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
@@ -50,6 +51,9 @@ def read(
     the likeliest, and of equally likely ones the first.
 
     The logits have the model's dtype; the log-softmax is in float32.
+
+    Raises:
+        BackendError: a target is not in the vocabulary.
     """
     import torch
 
@@ -71,7 +75,7 @@ def _read(
     """The same for hidden states (n, size) all of which are read, some columns of the vocabulary at a time."""
     import torch
 
-    picked, first, own = np.empty(len(rows), np.float32), np.zeros(len(rows), bool), np.empty(len(rows), np.int64)
+    picked, first, own = np.empty(len(rows), np.float32), np.zeros(len(rows), bool), np.full(len(rows), -1)
     norms: list[torch.Tensor] = []
     tops: list[torch.Tensor] = []
     for number, columns in enumerate(_columns(model, len(hidden))):
@@ -79,15 +83,21 @@ def _read(
         norm, top = _normalise(scores)
         norms.append(norm)
         tops.append(top)
-        here = np.flatnonzero((columns.start <= targets) & (targets < columns.stop))
+        begin = columns.start or 0
+        here = np.flatnonzero((begin <= targets) & (targets < begin + scores.shape[1]))
         own[here] = number
         row = torch.from_numpy(rows[here]).to(scores.device)
-        target = torch.from_numpy(targets[here] - columns.start).to(scores.device)
+        target = torch.from_numpy(targets[here] - begin).to(scores.device)
         value = scores[row, target].float()
         picked[here] = value.cpu().numpy()
-        largest = (value == top[row]).nonzero()[:, 0]
-        found = scores.index_select(0, row[largest]).max(dim=-1).indices
-        first[here[largest.cpu().numpy()]] = (found == target[largest]).cpu().numpy()
+        best = here[(value == top[row]).cpu().numpy()]
+        hit, back = np.unique(rows[best], return_inverse=True)
+        found = scores.index_select(0, torch.from_numpy(hit).to(scores.device)).max(dim=-1).indices.cpu().numpy()
+        first[best] = found[back] + begin == targets[best]
+    if (own < 0).any():
+        raise BackendError(
+            f"the model has no token {targets[own < 0][0]}; its vocabulary is smaller than its tokenizer's"
+        )
     total = torch.stack(norms).logsumexp(dim=0).cpu().numpy().astype(np.float64)
     highest = torch.stack(tops).max(dim=0).indices.cpu().numpy()
     return picked - total[rows], first & (highest[rows] == own)
@@ -95,10 +105,11 @@ def _read(
 
 def _columns(model: Any, rows: int) -> list[slice]:
     """The vocabulary in equal parts, so that not too many logits of so many rows are held at once."""
-    vocabulary = int(model.config.get_text_config().vocab_size)
-    parts = -(-rows * vocabulary // LOGITS_ON_CPU) if _by_columns(model) else 1
-    edges = [vocabulary * i // parts for i in range(parts + 1)]
-    return [slice(a, b) for a, b in pairwise(edges)]
+    if not _by_columns(model):
+        return [slice(None)]
+    vocabulary = model.get_output_embeddings().out_features
+    parts = min(-(-rows * vocabulary // LOGITS_ON_CPU), vocabulary)
+    return [slice(a, b) for a, b in pairwise(vocabulary * i // parts for i in range(parts + 1))]
 
 
 def _by_columns(model: Any) -> bool:
@@ -114,14 +125,14 @@ def _normalise(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     norms, tops = [], []
-    rows = max(1, NUMBERS_ON_CPU // scores.shape[1]) if scores.device.type == "cpu" else len(scores)
-    # a large tensor made anew costs more than all that is done with it: the system hands its pages out one by one
+    rows = max(1, FLOATS_ON_CPU // scores.shape[1]) if scores.device.type == "cpu" else len(scores)
     held = scores.new_empty((min(rows, len(scores)), scores.shape[1]), dtype=torch.float32)
     for block in torch.split(scores, rows):
         wide = held[: len(block)].copy_(block)
         top = wide.amax(dim=-1)
         # the softmax of the largest score tells the sum; on a CPU it takes half as long as exponentials and a sum
         share = torch.softmax(wide, dim=-1, out=wide).amax(dim=-1)
-        norms.append(top - share.log())
+        # where all of these columns are ruled out, others still count
+        norms.append(torch.where(top == -torch.inf, top, top - share.log()))
         tops.append(top)
     return torch.cat(norms), torch.cat(tops)

@@ -53,7 +53,8 @@ def is_plain(layer: Any) -> bool:
     import torch
 
     own = vars(layer).get("forward")
-    return type(layer) is torch.nn.Linear and (own is None or getattr(own, "func", None) in (multiplied, widened))
+    hooked = type(layer) is not torch.nn.Linear or layer._forward_hooks or layer._forward_pre_hooks
+    return not hooked and (own is None or getattr(own, "func", None) in (multiplied, widened))
 
 
 def some(layer: Any, rows: torch.Tensor, columns: slice) -> torch.Tensor:

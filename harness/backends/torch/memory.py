@@ -14,7 +14,7 @@ PASS_SHARE = 0.125  # of the free memory of one device
 PASS_MOST = 0.75 * GIGA  # beside it, logits are held: together less than one GB
 # more tokens a pass are slower on a CPU, whose caches they leave, and no faster on a GPU that is busy already
 FASTEST = {"cpu": 512, "cuda": 8192}
-FREED = 31 * 2**20  # bytes; a page's header still fits into glibc's 32 MB
+FREED = 31 * 2**20  # bytes: what the C library adds still fits into glibc's 32 MB
 # what torch says on its different ways; on a CPU such an error has no type of its own
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
@@ -116,11 +116,11 @@ def _free(model: Any) -> list[int]:
 
 
 def keep_freed() -> None:
-    """Let the C library keep what is freed for what is asked for next, up to 64 MB of it.
+    """Let the C library keep what is freed at the end of the heap, up to 62 MB, for what is asked for next.
 
     Memory that goes back to the system comes again page by page, which for the large tensors of a pass takes as long
-    as computing them may. glibc decides by the largest block freed so far, up to 32 MB (mallopt(3),
-    M_MMAP_THRESHOLD), so one is freed here; other libraries are not harmed by it.
+    as computing them may. glibc sets its thresholds by the largest mapped block freed so far, up to 32 MB (mallopt(3),
+    M_MMAP_THRESHOLD), so one is freed here; to other C libraries it does nothing.
     """
     import torch
 

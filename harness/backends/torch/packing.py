@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from harness.backends.torch.trie import Ints, Stream
 
 Bools = npt.NDArray[np.bool_]
 
-WORTH = 64  # keys in the pack that are worth a call of their own
+WORTH = 64  # keys that are worth a call of their own
 STRIP = 128  # queries a strip: fewer make more calls, more compute more that is masked away
 
 
@@ -133,23 +133,23 @@ def make_pack(stream: Stream, start: int, stop: int) -> Pack:
 
 
 def strips(pack: Pack, size: int = STRIP) -> Iterator[Strip]:
-    """The pack's queries in strips of at most ``size``."""
+    """The pack's queries in strips of at most ``size``; one ends where many keys of the path are left behind."""
     inside = Stream(pack.tokens, pack.positions, pack.over)
     until = pack.key_ends()
-    for start in range(0, len(pack), size):
-        stop = min(start + size, len(pack))
+    edges = [0, *(np.flatnonzero(np.diff(pack.shared) < -WORTH) + 1).tolist(), len(pack)]
+    for start, stop in ((a, min(a + size, end)) for begin, end in pairwise(edges) for a in range(begin, end, size)):
         most, common = int(pack.shared[start]), int(pack.shared[stop - 1])
         own = np.concatenate([inside.ancestors(start), np.arange(start, stop)])
         queries = np.arange(start, stop)[:, None]
         seen = np.hstack([queries < until[common:most], (own <= queries) & (queries < pack.over[own])])
-        # before a chain of tokens, all that is in the pack is attended to as well
+        # the first keys in the pack may be ancestors of all queries, too
         free = int(np.argmin(np.append(seen.all(axis=0), False)))
         yield Strip(start, stop, most, own, common + free, seen[:, free:])
 
 
-def tiles(strips: Sequence[Strip]) -> Iterator[Tile]:
+def tiles(laid: Sequence[Strip]) -> Iterator[Tile]:
     """What all queries of a strip attend to on the path; neighbours that have as much in common are one tile."""
-    for common, group in groupby(strips, key=lambda strip: strip.common):
+    for common, group in groupby(laid, key=lambda strip: strip.common):
         if common:
             first, *others = group
             yield Tile(first.start, (others or [first])[-1].stop, common)

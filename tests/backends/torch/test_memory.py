@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -40,9 +41,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_freed_memory_is_not_asked_for_again() -> None:
     def pages(first: str) -> int:
         code = PAGES_ASKED_FOR.format(first)
-        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"))}
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=kept)
+        return int(run.stdout)
 
-    assert pages("memory.keep_freed()") < pages("") / 10
+    if (otherwise := pages("")) < 1000:
+        pytest.skip("this system hands memory out in huge pages")
+    assert pages("memory.keep_freed()") < otherwise / 10
 
 
 def test_a_pass_is_as_large_as_the_free_memory_allows(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
