@@ -126,3 +126,17 @@ def test_a_token_that_the_model_does_not_have_is_named(model: Any) -> None:
     _plain(model, torch.float32)
     with pytest.raises(BackendError, match=f"no token {VOCABULARY}"):
         head.read(model, torch.ones(1, 48), np.zeros(1, np.int64), np.array([VOCABULARY]))
+
+
+def test_a_head_wider_than_the_config_says_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model("Llama")
+    model.set_output_embeddings(torch.nn.Linear(48, VOCABULARY + 5, bias=False))
+    monkeypatch.setattr(head, "LOGITS_ON_CPU", 100)
+    with torch.inference_mode():
+        hidden = torch.ones(2, 48)
+        scores = head.logits(model, hidden)
+        logprobs, greedy = head.read(model, hidden, np.arange(2), np.array([VOCABULARY + 4, int(scores[1].argmax())]))
+        expected = torch.log_softmax(scores, -1)
+    assert scores.shape == (2, VOCABULARY + 5)
+    assert logprobs[0] == pytest.approx(float(expected[0, VOCABULARY + 4]))
+    assert greedy[1]

@@ -102,9 +102,18 @@ def stripped(pack: Pack, path: list[int], size: int) -> list[list[int]]:
     for strip in strips(pack, size):
         assert strip.start == len(seen)
         assert strip.stop - strip.start <= size
+        assert (np.diff(pack.shared[strip.start : strip.stop]) >= -packing.WORTH).all()
         keys = path[: strip.path] + [pack.start + k for k in strip.inside.tolist()]
         assert len(set(keys)) == len(keys)
         assert strip.seen.shape == (strip.stop - strip.start, len(keys) - strip.free)
         for row in strip.seen:
             seen.append(keys[: strip.free] + [k for k, there in zip(keys[strip.free :], row, strict=True) if there])
     return seen
+
+
+def test_a_strip_ends_where_a_long_path_is_left() -> None:
+    first, second = [1] * 200, [2] * 200
+    stream, _ = lay_out([[*first, 3, 4], second])
+    pack = make_pack(stream, 200, len(stream))
+    assert pack.path == 200
+    assert [(s.start, s.stop, s.path) for s in strips(pack)] == [(0, 2, 200), (2, 130, 0), (130, 202, 0)]
