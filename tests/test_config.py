@@ -46,6 +46,9 @@ LATER = [
     (["backend.batch_tokens=-5"], "backend.batch_tokens = -5, which is not above 0."),
     (["backend.slots=0"], "backend.slots = 0, which is not above 0."),
     (["backend.max_length=0"], "backend.max_length = 0, which is not above 0."),
+    (["backend.device=cpu:7"], "backend.device = cpu:7, but there is one CPU."),
+    (["backend.kv_memory=inf"], "backend.kv_memory = inf, which is no amount."),
+    (["backend.model="], "backend.model is empty."),
     (["backend.kv_memory=-1"], "backend.kv_memory = -1.0, which is not above 0."),
     (["data=mirror", "data.root=/no/such/folder"], "data.root = /no/such/folder, which is not a folder."),
 ]

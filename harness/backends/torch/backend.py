@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -105,6 +106,8 @@ class TorchBackend:
             if value is not None and not value > 0:
                 remedy = "null takes what fits." if getattr(TorchOptions, key) is None else "64 is usual."
                 raise UserError(f"backend.{key} = {value}, which is not above 0.", f"Give a positive number; {remedy}")
+            if value == math.inf:
+                raise UserError(f"backend.{key} = {value}, which is no amount.", "Give a number; null takes what fits.")
 
     @functools.cached_property
     def checkpoint(self) -> files.Checkpoint:

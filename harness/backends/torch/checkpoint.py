@@ -47,10 +47,15 @@ def locate(model: str, revision: str | None) -> Checkpoint:
     """
     if model == EMBEDDED:
         return _embedded()
+    if not model.strip():
+        raise UserError(
+            "backend.model is empty.", "Give a checkpoint folder, a GGUF file, a hub id (org/name), or embedded."
+        )
     path = Path(model).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"backend.model = {model}, but there is no such file.", "Give the path of a GGUF file.")
+        _must_be_gguf(path)
         return Checkpoint(path.stem, str(path.parent), path.name, None)
     if path.is_dir():
         return _folder(path, model)
@@ -72,12 +77,27 @@ def _folder(path: Path, model: str) -> Checkpoint:
         )
     if not (path / "config.json").is_file():
         if len(ggufs) == 1:
+            _must_be_gguf(path / ggufs[0])
             return Checkpoint(Path(ggufs[0]).stem, str(path), ggufs[0], None)
         raise UserError(
             f"backend.model = {model}, a folder without config.json.",
             "Give the folder that save_pretrained wrote, or the path of one GGUF file.",
         )
     return Checkpoint(path.resolve().name, str(path), None, None)
+
+
+def _must_be_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(4)
+    except OSError as error:
+        raise UserError(
+            f"backend.model = {path}, which cannot be read ({error.strerror}).", "Let it be read."
+        ) from error
+    if begin != b"GGUF":
+        raise UserError(
+            f"backend.model = {path}, which is {'not a GGUF file' if begin else 'empty'}.", "Download it once more."
+        )
 
 
 def _embedded() -> Checkpoint:

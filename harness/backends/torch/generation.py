@@ -137,7 +137,7 @@ class Flow:
                 self._shrink(needed - self._worst - self._growing * PAGE)
                 return self._prompts()
             if not self._texts:
-                within(self._limit, needed)
+                within(self._model, self._limit, needed)
         return self._tokens()
 
     def _taken(self) -> int:

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.backends.torch.checkpoint import Checkpoint, fingerprint
 from harness.backends.torch.linear import exchange, widens_bfloat16
@@ -16,9 +16,7 @@ from harness.backends.torch.memory import keep_freed
 from harness.errors import BackendError, UserError
 from harness.paths import cache_dir
 
-if TYPE_CHECKING:
-    pass
-
+DEVICES = "Set backend.device to auto, cpu, cuda or cuda:N."
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SMALL = 256 * 2**20  # bytes of a GGUF file whose unpacked weights are kept: a few times as many
 
@@ -129,10 +127,11 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "auto" if torch.cuda.device_count() > 1 else "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.device(device)
+        kind = torch.device(device)
     except RuntimeError as error:
-        remedy = "Set backend.device to auto, cpu, cuda or cuda:N."
-        raise UserError(f"backend.device = {device} is not known.", remedy) from error
+        raise UserError(f"backend.device = {device} is not known.", DEVICES) from error
+    if kind.type == "cpu" and kind.index is not None:
+        raise UserError(f"backend.device = {device}, but there is one CPU.", DEVICES)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"backend.device = {device}, but torch sees no CUDA device.", "Set backend.device to cpu or auto."

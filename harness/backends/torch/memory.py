@@ -85,18 +85,18 @@ def pass_tokens(model: Any) -> int:
     return max(1, min(fit, FASTEST.get(device, FASTEST["cuda"])))
 
 
-def within(limit: int, needed: int) -> None:
+def within(model: Any, limit: int, needed: int) -> None:
     """Nothing, if so many tokens' keys and values may be kept.
 
     Raises:
         UserError: they may not.
     """
     if needed > limit:
+        enough = math.ceil(needed * kv_bytes(model) / 1e6) / 1000  # whole MB
         raise UserError(
             f"backend.kv_memory holds the keys and values of {limit:,} tokens, "
             f"but up to {needed:,} are needed at once.",
-            f"Raise backend.kv_memory to {math.ceil(10 * needed / max(limit, 1)) / 10:g} times or more, or lower the "
-            "shots or generation.max_tokens.",
+            f"Set backend.kv_memory to {enough:g} (GB) or more, or lower the shots or generation.max_tokens.",
         )
 
 

@@ -41,7 +41,7 @@ def generate(
     """
     todo = sorted(answers, key=lambda a: (-len(a.context), a.index))
     while todo:
-        batch = _next_batch(todo, batch_tokens, slots, kv_tokens)
+        batch = _next_batch(model, todo, batch_tokens, slots, kv_tokens)
         todo = todo[len(batch) :]
         try:
             yield from _run(model, batch, spent, cached, choose)
@@ -55,7 +55,7 @@ def generate(
             todo = [Answer(a.index, a.request, a.context, a.texts) for a in batch if a.finish is None] + todo
 
 
-def _next_batch(todo: Sequence[Answer], batch_tokens: int, slots: int, kv_tokens: int) -> list[Answer]:
+def _next_batch(model: Any, todo: Sequence[Answer], batch_tokens: int, slots: int, kv_tokens: int) -> list[Answer]:
     """As many of the first ones as there may be, padded to the longest prompt and grown to the longest answer."""
     width, grown, n = len(todo[0].context), 0, 0
     for answer in todo[:slots]:
@@ -64,7 +64,7 @@ def _next_batch(todo: Sequence[Answer], batch_tokens: int, slots: int, kv_tokens
             break
         n += 1
         if n == 1:
-            within(kv_tokens, grown)
+            within(model, kv_tokens, grown)
     return list(todo[:n])
 
 

@@ -71,7 +71,7 @@ def score(
     stream, todo = reads.lay_out(encoded, limit)
     gathering = reads.Gathering(encoded, todo)
     longest = int(stream.depth.max()) + 1
-    within(kv_tokens, longest + 1)
+    within(model, kv_tokens, longest + 1)
     batch_tokens = min(batch_tokens, kv_tokens - longest)
     path = attention.Path(longest)
     start = 0

@@ -1,4 +1,4 @@
-"""Models by the hub's names: their commit is the hub's, or that of the local cache."""
+"""Where a model is: by the hub's names, whose commit is the hub's or that of the local cache, or in files."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ def test_the_cache_stands_in_for_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, revision: found[revision])
     first, second = (fingerprint(locate("some/model", commit)) for commit in found)
     assert first != second
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"", "empty"), (b"<html>", "not a GGUF file")])
+def test_a_file_that_is_no_gguf_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    for model in (path, tmp_path):  # a folder with one such file is the same
+        with pytest.raises(UserError, match=rf"model\.gguf, which is {problem}\."):
+            locate(str(model), None)
+    path.write_bytes(b"GGUF and more")
+    assert locate(str(path), None).gguf == locate(str(tmp_path), None).gguf == "model.gguf"
