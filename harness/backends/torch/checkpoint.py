@@ -92,7 +92,7 @@ def _must_be_gguf(path: Path) -> None:
             begin = file.read(4)
     except OSError as error:
         raise UserError(
-            f"backend.model = {path}, which cannot be read ({error.strerror}).", "Let it be read."
+            f"backend.model = {path}, which cannot be read ({error.strerror}).", "Make it readable."
         ) from error
     if begin != b"GGUF":
         raise UserError(
