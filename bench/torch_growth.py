@@ -27,7 +27,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.torch_vs_lm_eval import ours, plain_speed, theirs
+from bench.plain_pass import plain_speed
+from bench.torch_vs_lm_eval import ours, theirs
 from harness.backends.torch import TorchBackend, TorchOptions
 from harness.plan import Benchmark, Score, Settings, Source, make_plan
 from harness.plan.tokens import distinct_tokens
@@ -71,7 +72,7 @@ def gain(backend: TorchBackend, asked: Sequence[Score], varied: int, batch_size:
     ours(backend, asked)
     mine = time.perf_counter() - began
     began = time.perf_counter()
-    theirs(backend, asked, batch_size)
+    theirs(backend._model, backend.tokenizer().inner, asked, batch_size)
     other = time.perf_counter() - began
     encoded = backend.tokenizer().encode(asked)
     each = sum(len(e.context) + len(c) - 1 for e in encoded for c in e.continuations)

@@ -2,24 +2,28 @@
 
     python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
                                      [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
-                                     [--speeds] [--limits]
+                                     [--stock] [--speeds] [--limits]
 
-For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), the ratio
-beside the one aimed at, both sides' scores by this project's scorer, the share of prompt tokens computed, our most
-memory beside the weights (the first row's tells the most: what is freed is used again), and for scores how far from the
-limit: wall time over (distinct tokens / the most tokens a second that a plain forward pass of the model reaches). The
-other figure is of a pass through the layers alone, without logits, beside what the row asks for at least: the
-arithmetic of its distinct tokens, each behind all of its ancestors, and of the logits that are read, over that of as
-many tokens of the plain pass through the layers. With ``--limits`` lm-eval is left out, both speeds are the best of so
-many rounds, and medians of the rounds are printed beside plain passes that go on for some seconds: where a processor's
-speed changes within a second, the best single pass tells of moments that nothing longer reaches. For generation: tokens
-a second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and
-beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
+For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), medians
+of ``--rounds`` in which both take turns, the ratio beside the one aimed at, both sides' scores by this project's
+scorer, the share of prompt tokens computed, our most memory beside the weights (the first row's tells the most: what is
+freed is used again), and for scores how far from the limit: wall time over (distinct tokens / the most tokens a second
+that a plain forward pass of the model reaches). The other figure is of a pass through the layers alone, without logits,
+beside what the row asks for at least: the arithmetic of its distinct tokens, each behind all of its ancestors, and of
+the logits that are read, over that of as many tokens of the plain pass through the layers.
+
+HFLM gets the same loaded model, with the linear layers that this project gives it on a CPU; with ``--stock``
+transformers' own, as it has without us. With ``--limits`` lm-eval is left out, both speeds are the best of so many
+rounds, and medians of the rounds are printed beside plain passes that go on for some seconds: where a processor's speed
+changes within a second, the best single pass tells of moments that nothing longer reaches. For generation: tokens a
+second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and beside
+vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import os
 import statistics
@@ -36,11 +40,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.plain_pass import STEADY, Limit, Work, steady_speed
 from harness.backends.base import Generated, Response, Scored
 from harness.backends.torch import TorchBackend, TorchOptions
-from harness.backends.torch.reads import lay_out
 from harness.plan import Benchmark, Generate, Plan, Request, Score, Settings, Source, make_plan
-from harness.plan.tokens import Encoded, distinct_tokens
 from harness.score.programs import Execution, executing
 from harness.score.scorer import score_plan
 from harness.score.summary import summarise
@@ -74,7 +79,6 @@ TEXTS = (
 # subjects measured, of how many: prompts of one subject share their shots
 SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52), "cmmlu": (3, 67)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
-STEADY = 3.0  # seconds of plain passes one after another
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
 
 
@@ -93,7 +97,9 @@ class Setting:
     probe: int
     """Requests on which HFLM's best batch size is found; 0 tries every size on all of them."""
     rounds: int
-    """How often each side runs; its best time counts."""
+    """How often each side runs; the median of its times counts."""
+    stock: bool
+    """Whether HFLM's model has transformers' own linear layers."""
 
 
 def plan_of(row: Row, setting: Setting) -> Plan:
@@ -111,15 +117,11 @@ def plan_of(row: Row, setting: Setting) -> Plan:
     return replace(plan, benchmarks=(replace(bench, tasks=bench.tasks[:few]),))
 
 
-def timed(run: Callable[[], Mapping[str, Response]], rounds: int) -> tuple[float, Mapping[str, Response]]:
-    """The best time of some rounds, and the answers."""
-    best: float = float("inf")
-    answers: Mapping[str, Response] = {}
-    for _ in range(rounds):
-        began = time.perf_counter()
-        answers = run()
-        best = min(best, time.perf_counter() - began)
-    return best, answers
+def timed(run: Callable[[], Mapping[str, Response]]) -> tuple[float, Mapping[str, Response]]:
+    """Seconds of a run, and its answers."""
+    began = time.perf_counter()
+    answers = run()
+    return time.perf_counter() - began, answers
 
 
 def resident(key: str) -> float:
@@ -137,12 +139,20 @@ def ours(backend: TorchBackend, requests: Sequence[Request]) -> dict[str, Respon
     return {request.hash: answer for batch in backend.answer(requests) for request, answer in batch}
 
 
-def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) -> dict[str, Response]:
+def stock(model: Any) -> Any:
+    """The model with transformers' own linear layers."""
+    plain = copy.deepcopy(model)
+    for layer in plain.modules():
+        layer.__dict__.pop("forward", None)
+    return plain
+
+
+def theirs(model: Any, tokenizer: Any, requests: Sequence[Request], batch_size: int) -> dict[str, Response]:
     """HFLM's answers, as responses of ours."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    lm = HFLM(pretrained=backend._model, tokenizer=backend.tokenizer().inner, batch_size=batch_size)
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
     answers: dict[str, Response] = {}
     scores = [r for r in requests if isinstance(r, Score)]
     asked = [Instance("loglikelihood", {}, (r.context, c), i) for r in scores for i, c in enumerate(r.continuations)]
@@ -159,25 +169,21 @@ def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) 
     return answers
 
 
-def best_of_theirs(
-    backend: TorchBackend, requests: Sequence[Request], sizes: Sequence[int], setting: Setting
-) -> tuple[int, tuple[float, Mapping[str, Response]]]:
-    """The batch size that is the fastest for HFLM, with its time and its answers to all requests."""
-
-    def run(size: int, requests: Sequence[Request]) -> tuple[float, Mapping[str, Response]]:
-        return timed(lambda: theirs(backend, requests, size), setting.rounds)
-
-    if not setting.probe or len(sizes) == 1:
-        times = {size: run(size, requests) for size in sizes}
-        best = min(sizes, key=lambda size: times[size][0])
-        return best, times[best]
+def best_size(
+    run: Callable[[Sequence[Request], int], Mapping[str, Response]],
+    requests: Sequence[Request],
+    sizes: Sequence[int],
+    probe: int,
+) -> int:
+    """The batch size that is the fastest for HFLM."""
+    if len(sizes) == 1:
+        return sizes[0]
     # spread over the row, so that every length is met; texts enough to fill the largest batch
-    count = max(setting.probe, max(sizes)) if isinstance(requests[0], Generate) else setting.probe
+    count = max(probe, max(sizes)) if probe and isinstance(requests[0], Generate) else probe or len(requests)
     some = requests[:: max(1, len(requests) // count)][:count]
-    probed = {size: run(size, some)[0] for size in sizes}
+    probed = {size: timed(lambda s=size: run(some, s))[0] for size in sizes}  # type: ignore[misc]
     print(f"    HFLM on {len(some)}: " + ", ".join(f"{s:.1f} s at {size}" for size, s in probed.items()), flush=True)
-    best = min(sizes, key=lambda size: probed[size])
-    return best, run(best, requests)
+    return min(sizes, key=lambda size: probed[size])
 
 
 def score(plan: Plan, answers: Mapping[str, Response]) -> float:
@@ -185,84 +191,6 @@ def score(plan: Plan, answers: Mapping[str, Response]) -> float:
     with executing(Execution("auto", None, None)):
         summary = summarise(plan, score_plan(plan, answers))
     return float(next(iter(summary["benchmarks"].values()))["value"])
-
-
-def steady_speed(forward: Callable[..., object], size: int) -> float:
-    """Tokens a second of plain passes of so many tokens, one after another for some seconds."""
-    ids, done, began = torch.randint(0, 1000, (1, size)), 0, time.perf_counter()
-    with torch.inference_mode():
-        while time.perf_counter() - began < STEADY:
-            forward(input_ids=ids, use_cache=False)
-            done += size
-    return done / (time.perf_counter() - began)
-
-
-def plain_speed(forward: Callable[..., object]) -> tuple[float, int]:
-    """The most tokens a second of a plain forward pass, and the tokens of the text that reaches it."""
-    best = 0.0, 0
-    for size in (128, 256, 512, 1024):
-        ids = torch.randint(0, 1000, (1, size))
-        for _ in range(3):
-            began = time.perf_counter()
-            with torch.inference_mode():
-                forward(input_ids=ids, use_cache=False)
-            best = max(best, (size / (time.perf_counter() - began), size))
-    return best
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a row cannot do without."""
-
-    tokens: int
-    """Distinct prompt tokens."""
-    pairs: int
-    """Pairs of a token and itself or one of its ancestors, over all of them."""
-    logits: int
-    """Positions at which log-probabilities are read."""
-
-    @classmethod
-    def of(cls, encoded: Sequence[Encoded]) -> Work:
-        """Of some requests; the last token of a continuation is not computed, but counted, as ``harness plan`` does."""
-        stream, todo = lay_out(encoded, sys.maxsize)
-        return cls(distinct_tokens(encoded), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
-
-    def operations(self, model: Any) -> float:
-        """Floating-point operations of the matrix products, twice the multiplications, for a Llama-like decoder."""
-        config = model.config
-        weights = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
-        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        pair = 2 * config.num_hidden_layers * config.num_attention_heads * head_size
-        row = config.hidden_size * config.vocab_size
-        return 2.0 * (self.tokens * weights + self.pairs * pair + self.logits * row)
-
-
-@dataclass
-class Limit:
-    """How fast a row could be: the best seen so far."""
-
-    work: Work
-    """What the row asks for."""
-    layers: tuple[float, int] = (0.0, 0)
-    """Tokens a second of a plain pass through the layers, and the tokens of its text."""
-    whole: tuple[float, int] = (0.0, 0)
-    """The same with logits of all positions."""
-
-    def measure(self, backend: TorchBackend) -> None:
-        """Run plain passes; the best counts."""
-        self.layers = max(self.layers, plain_speed(backend._model.base_model))
-        self.whole = max(self.whole, plain_speed(backend._model))
-
-    def times(self, seconds: float, backend: TorchBackend) -> str:
-        """What a time is of the limit."""
-        (whole, _), (layers, size) = self.whole, self.layers
-        tokens, needed = self.work.tokens, self.work.operations(backend._model)
-        plain = Work(size, size * (size + 1) // 2, 0).operations(backend._model) * tokens / size
-        return (
-            f"{seconds * whole / tokens:.2f} times the limit by {whole:.0f} tokens/s of a plain pass; "
-            f"{seconds * layers / tokens:.2f} by {layers:.0f} of its layers alone, where the arithmetic is "
-            f"{needed / plain:.2f} times theirs"
-        )
 
 
 def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
@@ -276,7 +204,7 @@ def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
         limit.measure(backend)
         whole.append(steady_speed(backend._model, limit.whole[1]))
         layers.append(steady_speed(backend._model.base_model, limit.layers[1]))
-        took.append(timed(lambda: ours(backend, requests), 1)[0])
+        took.append(timed(lambda: ours(backend, requests))[0])
     limit.measure(backend)
     tokens, best, usual = limit.work.tokens, min(took), statistics.median(took)
     steady = [usual * statistics.median(speeds) / tokens for speeds in (whole, layers)]
@@ -350,26 +278,42 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     requests = plan.unique()
     is_text = isinstance(requests[0], Generate)
     sizes = setting.batch_sizes or ((8, 16, 32) if is_text else (1, 8, 32))
-    before = backend.took()
-    forget_peak()
-    held = resident("VmRSS")
-    seconds, mine = timed(lambda: ours(backend, requests), setting.rounds)
-    after, peak = backend.took(), resident("VmHWM")
-    spent = {key: (after[key] - before.get(key, 0)) / setting.rounds for key in ("computed_tokens", "new_tokens")}
-    best, (slow, other) = best_of_theirs(backend, requests, sizes, setting)
+    model, tokenizer = stock(backend._model) if setting.stock else backend._model, backend.tokenizer().inner
+
+    def lm_eval(requests: Sequence[Request], size: int) -> Mapping[str, Response]:
+        return theirs(model, tokenizer, requests, size)
+
+    before, best = backend.took(), 0
+    took: list[float] = []
+    slow: list[float] = []
+    beside: list[float] = []
+    for _ in range(setting.rounds):
+        forget_peak()
+        held = resident("VmRSS")
+        seconds, mine = timed(lambda: ours(backend, requests))
+        took.append(seconds)
+        beside.append(resident("VmHWM") - held)
+        best = best or best_size(lm_eval, requests, sizes, setting.probe)
+        seconds, other = timed(lambda size=best: lm_eval(requests, size))  # type: ignore[misc]
+        slow.append(seconds)
+    computed = (backend.took()["computed_tokens"] - before.get("computed_tokens", 0)) / setting.rounds
+    usual, lasted = statistics.median(took), statistics.median(slow)
     encoded = backend.tokenizer().encode(requests)
     line = (
-        f"{row.benchmark.title:<11} {len(requests)} requests: {seconds:.1f} s against {slow:.1f} s (batch {best}): "
-        f"{slow / seconds:.1f} times, aim {row.aim}; scores {score(plan, mine):.3f} and {score(plan, other):.3f}; "
-        f"{spent['computed_tokens'] / sum(e.tokens for e in encoded):.1%} of prompt tokens computed; "
-        f"{peak - held:.2f} GB at most beside the weights"
+        f"{row.benchmark.title:<11} {len(requests)} requests: {usual:.1f} s against {lasted:.1f} s (batch {best}"
+        f"{', stock layers' if setting.stock else ''}): {lasted / usual:.1f} times, aim {row.aim}; "
+        f"scores {score(plan, mine):.3f} and {score(plan, other):.3f}; "
+        f"{computed / sum(e.tokens for e in encoded):.1%} of prompt tokens computed; "
+        f"{max(beside):.2f} GB at most beside the weights"
     )
+    if setting.rounds > 1:
+        line += "; times of the rounds " + ", ".join(f"{b / a:.2f}" for a, b in zip(took, slow, strict=True))
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
         return f"{line}; {same} texts the same"
     limit = Limit(Work.of(encoded))
     limit.measure(backend)
-    return f"{line}; {limit.times(seconds, backend)}"
+    return f"{line}; {limit.times(usual, backend)}"
 
 
 def main() -> None:
@@ -382,6 +326,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--probe", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--stock", action="store_true", help="HFLM with transformers' own linear layers")
     parser.add_argument("--speeds", action="store_true", help="of texts, only the tokens a second; without lm-eval")
     parser.add_argument("--limits", action="store_true", help="of scores, only the distance to the limit; no lm-eval")
     parser.add_argument("--slots", type=int, default=TorchOptions.slots)
@@ -389,7 +334,7 @@ def main() -> None:
     rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
     setting = Setting(
         Source("mirror", options.data_root), options.docs, options.new_tokens, options.batch_sizes,
-        options.probe, options.rounds,
+        options.probe, options.rounds, options.stock,
     )  # fmt: skip
     backend = TorchBackend(TorchOptions(dtype=options.dtype, slots=options.slots))
     backend.check()

@@ -1,0 +1,95 @@
+"""How fast a plain forward pass of a model is, and how far a time is from the limit that it sets."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.backends.torch import TorchBackend
+from harness.backends.torch.reads import lay_out
+from harness.plan.tokens import Encoded, distinct_tokens
+
+STEADY = 3.0  # seconds of plain passes one after another
+
+
+def steady_speed(forward: Callable[..., object], size: int) -> float:
+    """Tokens a second of plain passes of so many tokens, one after another for some seconds."""
+    ids, done, began = torch.randint(0, 1000, (1, size)), 0, time.perf_counter()
+    with torch.inference_mode():
+        while time.perf_counter() - began < STEADY:
+            forward(input_ids=ids, use_cache=False)
+            done += size
+    return done / (time.perf_counter() - began)
+
+
+def plain_speed(forward: Callable[..., object]) -> tuple[float, int]:
+    """The most tokens a second of a plain forward pass, and the tokens of the text that reaches it."""
+    best = 0.0, 0
+    for size in (128, 256, 512, 1024):
+        ids = torch.randint(0, 1000, (1, size))
+        for _ in range(3):
+            began = time.perf_counter()
+            with torch.inference_mode():
+                forward(input_ids=ids, use_cache=False)
+            best = max(best, (size / (time.perf_counter() - began), size))
+    return best
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a row cannot do without."""
+
+    tokens: int
+    """Distinct prompt tokens."""
+    pairs: int
+    """Pairs of a token and itself or one of its ancestors, over all of them."""
+    logits: int
+    """Positions at which log-probabilities are read."""
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded]) -> Work:
+        """Of some requests; the last token of a continuation is not computed, but counted, as ``harness plan`` does."""
+        stream, todo = lay_out(encoded, sys.maxsize)
+        return cls(distinct_tokens(encoded), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
+
+    def operations(self, model: Any) -> float:
+        """Floating-point operations of the matrix products, twice the multiplications, for a Llama-like decoder."""
+        config = model.config
+        weights = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        pair = 2 * config.num_hidden_layers * config.num_attention_heads * head_size
+        row = config.hidden_size * config.vocab_size
+        return 2.0 * (self.tokens * weights + self.pairs * pair + self.logits * row)
+
+
+@dataclass
+class Limit:
+    """How fast a row could be: the best seen so far."""
+
+    work: Work
+    """What the row asks for."""
+    layers: tuple[float, int] = (0.0, 0)
+    """Tokens a second of a plain pass through the layers, and the tokens of its text."""
+    whole: tuple[float, int] = (0.0, 0)
+    """The same with logits of all positions."""
+
+    def measure(self, backend: TorchBackend) -> None:
+        """Run plain passes; the best counts."""
+        self.layers = max(self.layers, plain_speed(backend._model.base_model))
+        self.whole = max(self.whole, plain_speed(backend._model))
+
+    def times(self, seconds: float, backend: TorchBackend) -> str:
+        """What a time is of the limit."""
+        (whole, _), (layers, size) = self.whole, self.layers
+        tokens, needed = self.work.tokens, self.work.operations(backend._model)
+        plain = Work(size, size * (size + 1) // 2, 0).operations(backend._model) * tokens / size
+        return (
+            f"{seconds * whole / tokens:.2f} times the limit by {whole:.0f} tokens/s of a plain pass; "
+            f"{seconds * layers / tokens:.2f} by {layers:.0f} of its layers alone, where the arithmetic is "
+            f"{needed / plain:.2f} times theirs"
+        )
