@@ -57,13 +57,20 @@ class Work:
         stream, todo = lay_out(encoded, sys.maxsize)
         return cls(distinct_tokens(encoded), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
 
+    @classmethod
+    def one_by_one(cls, encoded: Sequence[Encoded]) -> Work:
+        """The same without sharing, logits everywhere: what HFLM computes, which sees only a repeated sequence."""
+        inputs = {(*e.context, *c[:-1]) for e in encoded for c in e.continuations}
+        tokens = sum(map(len, inputs))
+        return cls(tokens, sum(len(i) * (len(i) + 1) // 2 for i in inputs), tokens)
+
     def operations(self, model: Any) -> float:
         """Floating-point operations of the matrix products, twice the multiplications, for a Llama-like decoder."""
         config = model.config
         weights = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        pair = 2 * config.num_hidden_layers * config.num_attention_heads * head_size
-        row = config.hidden_size * config.vocab_size
+        pair: int = 2 * config.num_hidden_layers * config.num_attention_heads * head_size
+        row: int = config.hidden_size * config.vocab_size
         return 2.0 * (self.tokens * weights + self.pairs * pair + self.logits * row)
 
 
