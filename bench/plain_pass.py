@@ -1,4 +1,4 @@
-"""How fast a plain forward pass of a model is, and how far a time is from the limit that it sets."""
+"""How fast a plain forward pass is, what a row asks for, and how far a time is from the limit that both set."""
 
 from __future__ import annotations
 
@@ -40,29 +40,33 @@ def plain_speed(forward: Callable[..., object]) -> tuple[float, int]:
     return best
 
 
+def sequences(encoded: Sequence[Encoded]) -> set[tuple[int, ...]]:
+    """What HFLM computes of requests: context and continuation but for its last token, those that repeat once."""
+    return {(*e.context, *c[:-1]) for e in encoded for c in e.continuations or [[]]}
+
+
 @dataclass(frozen=True)
 class Work:
-    """What a row cannot do without."""
+    """What is computed."""
 
     tokens: int
-    """Distinct prompt tokens."""
+    """Tokens that go through the layers."""
     pairs: int
-    """Pairs of a token and itself or one of its ancestors, over all of them."""
+    """Pairs of a token and itself or one before it in its sequence, over all of them."""
     logits: int
-    """Positions at which log-probabilities are read."""
+    """Positions that logits are computed of."""
 
     @classmethod
-    def of(cls, encoded: Sequence[Encoded]) -> Work:
-        """Of some requests; the last token of a continuation is not computed, but counted, as ``harness plan`` does."""
+    def shared(cls, encoded: Sequence[Encoded]) -> Work:
+        """What requests cannot do without: each distinct token once, logits where they are read."""
         stream, todo = lay_out(encoded, sys.maxsize)
-        return cls(distinct_tokens(encoded), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
+        return cls(len(stream), int((stream.depth + 1).sum()), len(set(todo.place.tolist())))
 
     @classmethod
     def one_by_one(cls, encoded: Sequence[Encoded]) -> Work:
-        """The same without sharing, logits everywhere: what HFLM computes, which sees only a repeated sequence."""
-        inputs = {(*e.context, *c[:-1]) for e in encoded for c in e.continuations}
-        tokens = sum(map(len, inputs))
-        return cls(tokens, sum(len(i) * (len(i) + 1) // 2 for i in inputs), tokens)
+        """What HFLM computes of them, padding left out: whole sequences, logits everywhere."""
+        lengths = [len(sequence) for sequence in sequences(encoded)]
+        return cls(sum(lengths), sum(n * (n + 1) // 2 for n in lengths), sum(lengths))
 
     def operations(self, model: Any) -> float:
         """Floating-point operations of the matrix products, twice the multiplications, for a Llama-like decoder."""
@@ -80,10 +84,17 @@ class Limit:
 
     work: Work
     """What the row asks for."""
+    tokens: int
+    """Its distinct tokens; the last of a continuation is not computed, but counted, as ``harness plan`` does."""
     layers: tuple[float, int] = (0.0, 0)
     """Tokens a second of a plain pass through the layers, and the tokens of its text."""
     whole: tuple[float, int] = (0.0, 0)
     """The same with logits of all positions."""
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded]) -> Limit:
+        """Of some requests; nothing is measured yet."""
+        return cls(Work.shared(encoded), distinct_tokens(encoded))
 
     def measure(self, backend: TorchBackend) -> None:
         """Run plain passes; the best counts."""
@@ -93,7 +104,7 @@ class Limit:
     def times(self, seconds: float, backend: TorchBackend) -> str:
         """What a time is of the limit."""
         (whole, _), (layers, size) = self.whole, self.layers
-        tokens, needed = self.work.tokens, self.work.operations(backend._model)
+        tokens, needed = self.tokens, self.work.operations(backend._model)
         plain = Work(size, size * (size + 1) // 2, 0).operations(backend._model) * tokens / size
         return (
             f"{seconds * whole / tokens:.2f} times the limit by {whole:.0f} tokens/s of a plain pass; "

@@ -72,7 +72,7 @@ def gain(backend: TorchBackend, asked: Sequence[Score], varied: int, batch_size:
     ours(backend, asked)
     mine = time.perf_counter() - began
     began = time.perf_counter()
-    theirs(backend._model, backend.tokenizer().inner, asked, batch_size)
+    theirs(backend, asked, batch_size)
     other = time.perf_counter() - began
     encoded = backend.tokenizer().encode(asked)
     each = sum(len(e.context) + len(c) - 1 for e in encoded for c in e.continuations)

@@ -2,7 +2,7 @@
 
     python bench/torch_vs_lm_eval.py --data-root FOLDER [--rows gsm8k,humaneval] [--docs 30] [--dtype float32]
                                      [--batch-sizes 8,16,32] [--probe 8] [--new-tokens 256] [--rounds 1]
-                                     [--stock] [--speeds] [--limits]
+                                     [--speeds] [--limits]
 
 For each row: seconds of both (HFLM at the best of its batch sizes, found on ``--probe`` requests of the row), medians
 of ``--rounds`` in which both take turns, the ratio beside the one aimed at, both sides' scores by this project's
@@ -13,19 +13,19 @@ beside what the row asks for at least: the arithmetic of its distinct tokens, ea
 the logits that are read, over that of as many tokens of the plain pass through the layers. HFLM's arithmetic over ours
 is the ratio that sharing alone gives, where both compute equally fast.
 
-HFLM gets the same loaded model, with the linear layers that this project gives it on a CPU; with ``--stock``
-transformers' own, as it has without us. With ``--limits`` lm-eval is left out, both speeds are the best of so many
-rounds, and medians of the rounds are printed beside plain passes that go on for some seconds: where a processor's speed
-changes within a second, the best single pass tells of moments that nothing longer reaches. For generation: tokens a
-second beside transformers' own ``generate`` at batch 32, on texts that run to their ends on both sides; and beside
-vLLM's CPU engine, where the environment has it (``.venv-vllm`` of ``make test-vllm``).
+HFLM gets the same loaded model, with the linear layers that this project gives it on a CPU. With ``--limits`` lm-eval
+is left out, both speeds are the best of so many rounds, and medians of the rounds are printed beside plain passes that
+go on for some seconds: where a processor's speed changes within a second, the best single pass tells of moments that
+nothing longer reaches. For generation: tokens a second beside transformers' own ``generate`` at batch 32, on texts that
+run to their ends on both sides; and beside vLLM's CPU engine, where the environment has it (``.venv-vllm`` of
+``make test-vllm``).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib.util
+import math
 import os
 import statistics
 import sys
@@ -33,23 +33,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.plain_pass import STEADY, Limit, Work, steady_speed
+from bench.plain_pass import STEADY, Limit, Work, sequences, steady_speed
 from harness.backends.base import Generated, Response, Scored
 from harness.backends.torch import TorchBackend, TorchOptions
 from harness.plan import Benchmark, Generate, Plan, Request, Score, Settings, Source, make_plan
 from harness.score.programs import Execution, executing
 from harness.score.scorer import score_plan
 from harness.score.summary import summarise
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Row:
 SCORES = (
     Row(Benchmark("mmlu", "MMLU", ("mmlu_question",), 5, "acc", None), 200, 6),
     Row(Benchmark("c_eval", "C-Eval", ("c_eval_val",), 5, "acc", None), 200, 6),
-    Row(Benchmark("cmmlu", "CMMLU", ("cmmlu_letter",), 5, "acc", None), 200, 6),
+    Row(Benchmark("cmmlu", "CMMLU", ("cmmlu_letter",), 5, "acc", None), 500, 6),
     Row(Benchmark("hellaswag", "HellaSwag", ("hellaswag_text",), 10, "acc_norm", None), 200, 30),
     Row(Benchmark("arc_c", "ARC-C", ("arc_c_text",), 25, "acc_norm", None), 200, 45),
     Row(Benchmark("winogrande", "Winogrande", ("winogrande_suffix",), 5, "acc", None), 200, 4),
@@ -77,7 +81,7 @@ TEXTS = (
     Row(Benchmark("gsm8k", "GSM8K", ("gsm8k_qwen_cot",), 4, "exact_match", "flexible"), 200, 2.5),
     Row(Benchmark("humaneval", "HumanEval", ("humaneval_evalplus",), 0, "pass@1", "base"), 164, 1.5),
 )
-# subjects measured, of how many: prompts of one subject share their shots
+# subjects measured, of how many: prompts of one subject share their shots; CMMLU's are asked whole
 SUBJECTS = {"mmlu": (3, 57), "c_eval": (10, 52), "cmmlu": (3, 67)}
 GENERATE_TEXTS, GENERATE_BATCH = 64, 32  # enough for a rate
 GENERATE_AIM = 1.3  # times the tokens a second of transformers' own generate
@@ -96,11 +100,9 @@ class Setting:
     batch_sizes: tuple[int, ...] | None
     """Those that HFLM is tried with; None takes 1, 8, 32 for scores and 8, 16, 32 for texts."""
     probe: int
-    """Requests on which HFLM's best batch size is found; 0 tries every size on all of them."""
+    """Requests on which HFLM's best batch size is found, more if they do not fill a batch; 0 takes all of them."""
     rounds: int
     """How often each side runs; the median of its times counts."""
-    stock: bool
-    """Whether HFLM's model has transformers' own linear layers."""
 
 
 def plan_of(row: Row, setting: Setting) -> Plan:
@@ -118,10 +120,12 @@ def plan_of(row: Row, setting: Setting) -> Plan:
     return replace(plan, benchmarks=(replace(bench, tasks=bench.tasks[:few]),))
 
 
-def timed(run: Callable[[], Mapping[str, Response]]) -> tuple[float, Mapping[str, Response]]:
+def timed(
+    run: Callable[P, Mapping[str, Response]], *args: P.args, **kwargs: P.kwargs
+) -> tuple[float, Mapping[str, Response]]:
     """Seconds of a run, and its answers."""
     began = time.perf_counter()
-    answers = run()
+    answers = run(*args, **kwargs)
     return time.perf_counter() - began, answers
 
 
@@ -140,20 +144,9 @@ def ours(backend: TorchBackend, requests: Sequence[Request]) -> dict[str, Respon
     return {request.hash: answer for batch in backend.answer(requests) for request, answer in batch}
 
 
-def stock(model: Any) -> Any:
-    """The model with transformers' own linear layers."""
-    plain = copy.deepcopy(model)
-    for layer in plain.modules():
-        layer.__dict__.pop("forward", None)
-    return plain
-
-
-def theirs(model: Any, tokenizer: Any, requests: Sequence[Request], batch_size: int) -> dict[str, Response]:
+def theirs(backend: TorchBackend, requests: Sequence[Request], batch_size: int) -> dict[str, Response]:
     """HFLM's answers, as responses of ours."""
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
-
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    lm = HFLM(pretrained=backend._model, tokenizer=backend.tokenizer().inner, batch_size=batch_size)
     answers: dict[str, Response] = {}
     scores = [r for r in requests if isinstance(r, Score)]
     asked = [Instance("loglikelihood", {}, (r.context, c), i) for r in scores for i, c in enumerate(r.continuations)]
@@ -170,19 +163,15 @@ def theirs(model: Any, tokenizer: Any, requests: Sequence[Request], batch_size: 
     return answers
 
 
-def best_size(
-    run: Callable[[Sequence[Request], int], Mapping[str, Response]],
-    requests: Sequence[Request],
-    sizes: Sequence[int],
-    probe: int,
-) -> int:
-    """The batch size that is the fastest for HFLM."""
+def best_size(backend: TorchBackend, requests: Sequence[Request], sizes: Sequence[int], probe: int) -> int:
+    """The batch size that is the fastest for HFLM, by the better of two times."""
     if len(sizes) == 1:
         return sizes[0]
-    # spread over the row, so that every length is met; texts enough to fill the largest batch
-    count = max(probe, max(sizes)) if probe and isinstance(requests[0], Generate) else probe or len(requests)
+    # enough to fill the largest batch, and spread over the row, so that every length is met
+    each = len(sequences(backend.tokenizer().encode(requests))) / len(requests)
+    count = max(probe, math.ceil(max(sizes) / each)) if probe else len(requests)
     some = requests[:: max(1, len(requests) // count)][:count]
-    probed = {size: timed(lambda s=size: run(some, s))[0] for size in sizes}  # type: ignore[misc]
+    probed = {size: min(timed(theirs, backend, some, size)[0] for _ in range(2)) for size in sizes}
     print(f"    HFLM on {len(some)}: " + ", ".join(f"{s:.1f} s at {size}" for size, s in probed.items()), flush=True)
     return min(sizes, key=lambda size: probed[size])
 
@@ -197,7 +186,7 @@ def score(plan: Plan, answers: Mapping[str, Response]) -> float:
 def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
     """Ours and plain passes in turns, without lm-eval."""
     requests = plan_of(row, setting).unique()
-    limit = Limit(Work.of(backend.tokenizer().encode(requests)))
+    limit = Limit.of(backend.tokenizer().encode(requests))
     took: list[float] = []
     whole: list[float] = []
     layers: list[float] = []
@@ -205,9 +194,9 @@ def distance(row: Row, backend: TorchBackend, setting: Setting) -> str:
         limit.measure(backend)
         whole.append(steady_speed(backend._model, limit.whole[1]))
         layers.append(steady_speed(backend._model.base_model, limit.layers[1]))
-        took.append(timed(lambda: ours(backend, requests))[0])
+        took.append(timed(ours, backend, requests)[0])
     limit.measure(backend)
-    tokens, best, usual = limit.work.tokens, min(took), statistics.median(took)
+    tokens, best, usual = limit.tokens, min(took), statistics.median(took)
     steady = [usual * statistics.median(speeds) / tokens for speeds in (whole, layers)]
     return (
         f"{row.benchmark.title:<11} {len(requests)} requests: {best:.1f} s, {tokens / best:.0f} distinct tokens/s; "
@@ -279,11 +268,6 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     requests = plan.unique()
     is_text = isinstance(requests[0], Generate)
     sizes = setting.batch_sizes or ((8, 16, 32) if is_text else (1, 8, 32))
-    model, tokenizer = stock(backend._model) if setting.stock else backend._model, backend.tokenizer().inner
-
-    def lm_eval(requests: Sequence[Request], size: int) -> Mapping[str, Response]:
-        return theirs(model, tokenizer, requests, size)
-
     before, best = backend.took(), 0
     took: list[float] = []
     slow: list[float] = []
@@ -291,28 +275,28 @@ def measure(row: Row, backend: TorchBackend, setting: Setting) -> str:
     for _ in range(setting.rounds):
         forget_peak()
         held = resident("VmRSS")
-        seconds, mine = timed(lambda: ours(backend, requests))
+        seconds, mine = timed(ours, backend, requests)
         took.append(seconds)
         beside.append(resident("VmHWM") - held)
-        best = best or best_size(lm_eval, requests, sizes, setting.probe)
-        seconds, other = timed(lambda size=best: lm_eval(requests, size))  # type: ignore[misc]
+        best = best or best_size(backend, requests, sizes, setting.probe)
+        seconds, other = timed(theirs, backend, requests, best)
         slow.append(seconds)
     computed = (backend.took()["computed_tokens"] - before.get("computed_tokens", 0)) / setting.rounds
     usual, lasted = statistics.median(took), statistics.median(slow)
     encoded = backend.tokenizer().encode(requests)
     line = (
-        f"{row.benchmark.title:<11} {len(requests)} requests: {usual:.1f} s against {lasted:.1f} s (batch {best}"
-        f"{', stock layers' if setting.stock else ''}): {lasted / usual:.1f} times, aim {row.aim}; "
+        f"{row.benchmark.title:<11} {len(requests)} requests: {usual:.1f} s against {lasted:.1f} s (batch {best}): "
+        f"{lasted / usual:.1f} times, aim {row.aim}; "
         f"scores {score(plan, mine):.3f} and {score(plan, other):.3f}; "
         f"{computed / sum(e.tokens for e in encoded):.1%} of prompt tokens computed; "
         f"{max(beside):.2f} GB at most beside the weights"
     )
     if setting.rounds > 1:
-        line += "; times of the rounds " + ", ".join(f"{b / a:.2f}" for a, b in zip(took, slow, strict=True))
+        line += "; by rounds " + ", ".join(f"{b / a:.2f}" for a, b in zip(took, slow, strict=True)) + " times"
     if is_text:
         same = sum(mine[r.hash].text == other[r.hash].text for r in requests)  # type: ignore[union-attr]
         return f"{line}; {same} texts the same"
-    limit = Limit(Work.of(encoded))
+    limit = Limit.of(encoded)
     limit.measure(backend)
     more = Work.one_by_one(encoded).operations(backend._model) / limit.work.operations(backend._model)
     return f"{line}; HFLM's arithmetic is {more:.2f} times ours; {limit.times(usual, backend)}"
@@ -328,7 +312,6 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--probe", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--stock", action="store_true", help="HFLM with transformers' own linear layers")
     parser.add_argument("--speeds", action="store_true", help="of texts, only the tokens a second; without lm-eval")
     parser.add_argument("--limits", action="store_true", help="of scores, only the distance to the limit; no lm-eval")
     parser.add_argument("--slots", type=int, default=TorchOptions.slots)
@@ -336,7 +319,7 @@ def main() -> None:
     rows = {row.benchmark.name: row for row in (*SCORES, *TEXTS)}
     setting = Setting(
         Source("mirror", options.data_root), options.docs, options.new_tokens, options.batch_sizes,
-        options.probe, options.rounds, options.stock,
+        options.probe, options.rounds,
     )  # fmt: skip
     backend = TorchBackend(TorchOptions(dtype=options.dtype, slots=options.slots))
     backend.check()
